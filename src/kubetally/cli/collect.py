@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,9 +46,9 @@ def collect(
       kubetally collect
       kubetally collect --forever
     """
-    from kubetally.ledger.collect.rounds import AnotherCollector
+    from kubetally.ledger.collect.rounds import AnotherCollector, collect_due
     from kubetally.present.collected import print_collected
-    from kubetally.wiring.collect import collect_forever, collect_once
+    from kubetally.wiring.collect import collect_forever, collect_until_stopped
 
     if forever:
         if accounts:
@@ -58,7 +59,8 @@ def collect(
         return
     try:
         with _progress() as (settings, planned, watch):
-            report = collect_once(settings, accounts or (), watch=watch, planned=planned)
+            work = partial(collect_due, names=accounts or (), watch=watch, planned=planned)
+            report = collect_until_stopped(settings, work)
     except AnotherCollector as another:
         print(f"Nothing collected: {another}")
         return
@@ -98,8 +100,9 @@ def backfill(
     Example:
       kubetally backfill prod --from 2026-11-01 --to 2026-11-08
     """
+    from kubetally.ledger.collect.rounds import backfill_days
     from kubetally.present.collected import print_collected
-    from kubetally.wiring.collect import backfill as fill
+    from kubetally.wiring.collect import collect_until_stopped
 
     first_day, end_day = date_of("--from", first), date_of("--to", end)
     if end_day <= first_day:
@@ -110,9 +113,17 @@ def backfill(
     if end_day > today + timedelta(days=1):
         print(f"Days after {today} are ignored: they are in the future", file=sys.stderr)
     with _progress() as (settings, planned, watch):
-        report = fill(
-            settings, account, first_day, end=end_day, missing_only=missing, force=force, watch=watch, planned=planned
+        work = partial(
+            backfill_days,
+            name=account,
+            first=first_day,
+            end=end_day,
+            missing_only=missing,
+            force=force,
+            watch=watch,
+            planned=planned,
         )
+        report = collect_until_stopped(settings, work)
     if not report.planned:
         print("Nothing to collect: all of these days are stored")
     else:

@@ -1,23 +1,20 @@
 """The collector, built from the settings."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import partial
 from typing import Any, TypeVar
 
-from kubetally.domain.collection_report import Report
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.reconcile import reconcile
 from kubetally.ledger.accounts.snapshot import ReadSnapshot, StoredSnapshot
-from kubetally.ledger.collect.collector import Collector, Watch
+from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.forever import Forever
 from kubetally.ledger.collect.maintenance import run_or_log
 from kubetally.ledger.collect.reader import Reader
-from kubetally.ledger.collect.rounds import Planned, collect_due, compare_days
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.schedule import Policy
 from kubetally.ledger.collect.stopping import stop_event, until_stopped
@@ -32,6 +29,7 @@ from kubetally.wiring.ledger import lake_location, open_ledger
 from kubetally.wiring.sources import source_opener
 
 T = TypeVar("T")
+Work = Callable[[Ledger, Collector, SavingsCollector], Coroutine[Any, Any, T]]
 _SNAPSHOT_SECONDS = 10.0
 _THREADS = 4
 
@@ -54,36 +52,9 @@ class SettingsReaderBuilder:
         return ReaderParts(reader, lake_location(self.settings).open().pack)
 
 
-def collect_once(
-    settings: Settings, names: Sequence[str], *, watch: Watch, planned: Planned, clock: Clock | None = None
-) -> Report:
-    """See `collect_due`. Raises as it does, and Stopped."""
-    collect = partial(collect_due, names=names, watch=watch, planned=planned)
-    return run_on_uvloop(until_stopped(with_collector(settings, clock, collect)))
-
-
-def backfill(
-    settings: Settings,
-    name: str,
-    first: date,
-    *,
-    end: date,
-    missing_only: bool,
-    force: bool = False,
-    watch: Watch,
-    planned: Planned,
-    clock: Clock | None = None,
-) -> Report:
-    """See `Collector.backfill`. Raises as it does, and Stopped."""
-
-    async def fill(ledger: Ledger, collector: Collector, _: SavingsCollector) -> Report:
-        report = await collector.backfill(
-            name, first, end=end, missing_only=missing_only, force=force, watch=watch, planned=planned
-        )
-        await compare_days(ledger)
-        return report
-
-    return run_on_uvloop(until_stopped(with_collector(settings, clock, fill)))
+def collect_until_stopped(settings: Settings, work: Work[T]) -> T:
+    """The result of `work`, called with the collectors. Raises as it does, and Stopped."""
+    return run_on_uvloop(until_stopped(with_collector(settings, None, work)))
 
 
 def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
@@ -95,11 +66,7 @@ def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
     run_on_uvloop(with_collector(settings, clock, collect))
 
 
-async def with_collector(
-    settings: Settings,
-    clock: Clock | None,
-    work: Callable[[Ledger, Collector, SavingsCollector], Coroutine[Any, Any, T]],
-) -> T:
+async def with_collector(settings: Settings, clock: Clock | None, work: Work[T]) -> T:
     """The result of `work`, called with the collectors; they are closed afterwards."""
     clock = clock or SystemClock()
     with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as executor:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import date
 from functools import partial
 
 from kubetally import logs
@@ -66,6 +67,27 @@ async def collect_due(
         return report
     finally:
         await asyncio.to_thread(lease.close)
+
+
+async def backfill_days(
+    ledger: Ledger,
+    collector: Collector,
+    _: SavingsCollector,
+    name: str,
+    *,
+    first: date,
+    end: date,
+    missing_only: bool,
+    force: bool,
+    watch: Watch,
+    planned: Planned,
+) -> Report:
+    """See `Collector.backfill`; the days are compared with those around them afterwards."""
+    report = await collector.backfill(
+        name, first, end=end, missing_only=missing_only, force=force, watch=watch, planned=planned
+    )
+    await compare_days(ledger)
+    return report
 
 
 async def _collect_rounds(
