@@ -17,9 +17,10 @@ from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.maintenance import Maintained
 from kubetally.domain.row import Row
+from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow, compare_savings
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.coverage import Progress
-from kubetally.ledger.ports.lake import Lengthen, LogFile, NotedLog, PackedDay, StoredIds, by_clock
+from kubetally.ledger.ports.lake import Lengthen, LogFile, NotedLog, PackedDay, PackedSavings, StoredIds, by_clock
 
 
 class Broken(StoreError):
@@ -50,6 +51,9 @@ class LakeInMemory:
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
     on_read: Callable[[], None] = lambda: None
+    currencies: dict[str, str] = field(default_factory=dict)
+    kept_savings: dict[tuple[str, date], CollectedSavings] = field(default_factory=dict)
+    listed: list[ListedAccount] | None = None
 
     def make(self) -> None:
         """It is there."""
@@ -67,7 +71,11 @@ class LakeInMemory:
         return []
 
     def newest_version(self) -> int | None:
-        over = (version for version, days in enumerate(self.commits, 1) if not days[0].collection.is_running)
+        over = (
+            version
+            for version, days in enumerate(self.commits, 1)
+            if not any(day.collection.is_running for day in days)
+        )
         return max(over, default=None)
 
     def check_writable(self) -> None:
@@ -100,6 +108,10 @@ class LakeInMemory:
         self.on_read()
         return {collection.id: tuple(self._found(collection).rows) for collection in collections}
 
+    def verify_rows(self, collections: Sequence[Collection]) -> None:
+        for collection in collections:
+            self._found(collection)
+
     def assets(self, collections: Sequence[Collection]) -> dict[str, tuple[Asset, ...]]:
         return {collection.id: tuple(self._found(collection).assets) for collection in collections}
 
@@ -128,6 +140,59 @@ class LakeInMemory:
 
     def rebuilt(self, keys: Mapping[str, tuple[str, date]]) -> list[Collection]:
         return []
+
+    def reconcile(
+        self, account_id: str, currencies: Mapping[str, str], *, check_lease: Callable[[], None] = lambda: None
+    ) -> int:
+        mine = {key: day.collection for key, day in self.versions[-1].items() if key[0] == account_id}
+        unknown = {key for key, collection in mine.items() if collection.id not in currencies}
+        relabelled = {
+            collection.id: currencies[collection.id]
+            for key, collection in mine.items()
+            if key not in unknown
+            and self.currencies.get(collection.id, collection.head.currency) != currencies[collection.id]
+        }
+        unknown_savings = set() if currencies else {key for key in self.kept_savings if key[0] == account_id}
+        if unknown or relabelled or unknown_savings:
+            check_lease()
+        if unknown:
+            self.versions.append({key: day for key, day in self.versions[-1].items() if key not in unknown})
+            self.commits.append([])
+        self.currencies |= relabelled
+        self.kept_savings = {key: its for key, its in self.kept_savings.items() if key not in unknown_savings}
+        return len(unknown) + len(relabelled) + len(unknown_savings)
+
+    def pack_savings(self, savings: CollectedSavings) -> PackedSavings:
+        return PackedSavings(savings.id, savings.account_id, savings.day, savings)
+
+    def replace_savings(
+        self, packed: Sequence[PackedSavings], *, check_lease: Callable[[], None] = lambda: None
+    ) -> int:
+        assert len({savings.day for savings in packed}) == 1
+        check_lease()
+        self.kept_savings |= {(savings.account_id, savings.day): savings.content for savings in packed}
+        return 0
+
+    def savings(self, known: Sequence[SavingsDay]) -> Mapping[str, tuple[SavingsRow, ...] | DayDamaged]:
+        return {day.collection_id: self._savings_of(day) for day in known if day.collection_id is not None}
+
+    def damaged_savings(self, known: Sequence[SavingsDay]) -> list[tuple[SavingsDay, DayDamaged]]:
+        read = ((day, self._savings_of(day)) for day in known)
+        return [(day, error) for day, error in read if isinstance(error, DayDamaged)]
+
+    def packed_savings(self, known: Sequence[SavingsDay]) -> list[PackedSavings]:
+        whole = (day for day in known if not isinstance(self._savings_of(day), DayDamaged))
+        return [self.pack_savings(self.kept_savings[day.account_id, day.day]) for day in whole]
+
+    def _savings_of(self, day: SavingsDay) -> tuple[SavingsRow, ...] | DayDamaged:
+        kept = self.kept_savings.get((day.account_id, day.day))
+        rows = () if kept is None or kept.id != day.collection_id else tuple(kept.rows)
+        why = compare_savings(rows, day)
+        return rows if why is None else DayDamaged(self.url, day.day, why=why, account_id=day.account_id)
+
+    def list_accounts(self, accounts: Sequence[ListedAccount]) -> bool:
+        is_written, self.listed = self.listed != [*accounts], [*accounts]
+        return is_written
 
     def tidy(self, *, lengthen: Lengthen = by_clock) -> int:
         return 0

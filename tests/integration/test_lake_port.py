@@ -1,13 +1,17 @@
 """The port `Lake`: one suite for all that implement it, in memory, on disk and in an object store."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay, Collection
-from kubetally.domain.damage import CollectionGone
+from kubetally.domain.damage import CollectionGone, DayDamaged
+from kubetally.domain.money import CurrencyOrigin
+from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow, SavingsState, SavingsSubject
 from kubetally.ledger.ports.lake import Lake
 from kubetally.store.lake.delta import DeltaLake
 from tests.cluster_days import DAY, cluster_day
@@ -20,7 +24,7 @@ NEXT_DAY = DAY + timedelta(days=1)
 @pytest.fixture(params=["memory", "disk", "s3"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     if request.param == "memory":
-        return LakeInMemory()  # type: ignore[return-value]
+        return LakeInMemory()
     if request.param == "disk":
         return DeltaLake(str(tmp_path / "lake"))
     store: ObjectStore = request.getfixturevalue("object_store")
@@ -93,3 +97,88 @@ def test_stored_ids_are_those_of_the_newest_version(lake: Lake) -> None:
     assert stored.of("a", DAY) == {again.id}
     assert set(stored.by_day) == {DAY}
     assert lake.stored_ids(is_running=True).of("c", NEXT_DAY) == {running.id}
+
+
+def test_verification_passes_stored_rows_and_raises_for_others(lake: Lake) -> None:
+    stored = put(lake, cluster_day("a"), cluster_day("b"))
+    lake.verify_rows(stored)
+    never = replace(cluster_day("a", 1).collection, version=stored[0].version)
+    with pytest.raises(CollectionGone, match=never.id):
+        lake.verify_rows([*stored, never])
+
+
+def test_reconciling_removes_unknown_collections_of_one_account(lake: Lake) -> None:
+    put(lake, cluster_day("a"), cluster_day("b"))
+    [kept] = put(lake, cluster_day("a", day=NEXT_DAY))
+    lake.replace_savings([lake.pack_savings(savings("a")), lake.pack_savings(savings("b"))])
+    assert lake.reconcile("a", {kept.id: "USD"}) > 0
+    stored = lake.stored_ids(is_running=False)
+    assert (stored.of("a", DAY), stored.of("a", NEXT_DAY)) == (frozenset(), {kept.id})
+    assert stored.of("b", DAY)
+    assert lake.rows([kept])[kept.id]
+    assert lake.reconcile("a", {kept.id: "USD"}) == 0
+    assert lake.damaged_savings([known(savings("a")), known(savings("b"))]) == []
+
+
+def test_reconciling_sets_currencies_once(lake: Lake) -> None:
+    day = cluster_day("a")
+    [stored] = put(lake, day)
+    assert lake.reconcile("a", {stored.id: "EUR"}) > 0
+    assert lake.reconcile("a", {stored.id: "EUR"}) == 0
+    assert lake.rows([stored]) == {stored.id: tuple(day.rows)}
+
+
+def test_reconciling_without_collections_removes_savings(lake: Lake) -> None:
+    lake.replace_savings([lake.pack_savings(savings("a")), lake.pack_savings(savings("b"))])
+    assert lake.reconcile("a", {}) > 0
+    assert [day.account_id for day, _ in lake.damaged_savings([known(savings("a")), known(savings("b"))])] == ["a"]
+
+
+def test_savings_come_back_and_replace_those_of_their_account(lake: Lake) -> None:
+    first, other, second = savings("a"), savings("b"), savings("a", "again", amount=7)
+    lake.replace_savings([lake.pack_savings(first), lake.pack_savings(other)])
+    assert lake.savings([known(first), known(other)]) == {first.id: tuple(first.rows), other.id: tuple(other.rows)}
+    lake.replace_savings([lake.pack_savings(second)])
+    read = lake.savings([known(first), known(other), known(second)])
+    assert (read[other.id], read[second.id]) == (tuple(other.rows), tuple(second.rows))
+    assert isinstance(read[first.id], DayDamaged)
+
+
+def test_savings_that_differ_from_what_was_recorded_are_damaged(lake: Lake) -> None:
+    whole, changed = savings("a"), savings("b")
+    lake.replace_savings([lake.pack_savings(whole), lake.pack_savings(changed)])
+    days = [known(whole), replace(known(changed), total=1)]
+    [(damaged, error)] = lake.damaged_savings(days)
+    assert (damaged, error.account_id) == (days[1], "b")
+    assert [packed.id for packed in lake.packed_savings(days)] == [whole.id]
+
+
+def test_lost_lease_leaves_stored_savings(lake: Lake) -> None:
+    def lost() -> None:
+        raise PermissionError
+
+    first, second = savings("a"), savings("a", "again")
+    lake.replace_savings([lake.pack_savings(first)])
+    with pytest.raises(PermissionError):
+        lake.replace_savings([lake.pack_savings(second)], check_lease=lost)
+    assert lake.damaged_savings([known(first)]) == []
+
+
+def test_accounts_are_written_when_they_change(lake: Lake) -> None:
+    account = ListedAccount("a", "prod", "default")
+    assert lake.list_accounts([account])
+    assert not lake.list_accounts([account])
+    assert lake.list_accounts([replace(account, name="production")])
+
+
+def savings(account_id: str, name: str = "first", *, amount: int = 5) -> CollectedSavings:
+    rows = [
+        SavingsRow("abandoned-workloads", None, Decimal(amount), state="ok"),
+        SavingsRow("abandoned-workloads", "web", Decimal(amount), SavingsSubject("shop", pod="web"), facts={"x": "1"}),
+    ]
+    at = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    return CollectedSavings(f"{account_id}-{name}", account_id, DAY, at, "http://kubecost", None, None, "USD", rows)
+
+
+def known(collected: CollectedSavings) -> SavingsDay:
+    return collected.as_known(SavingsState.COLLECTED, CurrencyOrigin.SOURCE)
