@@ -46,7 +46,8 @@ format: setup-dev ## rewrite the code in the one format
 LOCK := pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: .build/uv/.made ## rebuild the lock files from pyproject.toml and requirements/uv.in
 	$(UV) $(LOCK) $(ARGS) requirements/uv.in --output-file requirements/uv.txt >/dev/null
-	$(UV) $(LOCK) $(ARGS) pyproject.toml --extra build --output-file requirements/run.txt >/dev/null
+	$(UV) $(LOCK) $(ARGS) pyproject.toml --extra build --constraint requirements/constraints.in \
+	    --output-file requirements/run.txt >/dev/null
 	$(UV) $(LOCK) pyproject.toml --extra build --extra dev --constraint requirements/run.txt \
 	    --output-file requirements/dev.txt >/dev/null
 	@! grep -nE '://|--(extra-)?index|--find-links|^/' requirements/*.txt
