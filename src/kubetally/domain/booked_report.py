@@ -53,7 +53,7 @@ def report_bookings(
         source=source,
         currency=currency,
         currency_assumed=CurrencyOrigin.ASSUMED in origins,
-        coverage=Coverage(hours_asked, tuple(span for booking in bookings for span in booking.covered), state),
+        coverage=Coverage.of_spans(hours_asked, (span for booking in bookings for span in booking.covered), state),
         has_data=bool(bookings),
         assets_complete=bool(bookings) and all(booking.assets_complete for booking in bookings),
         bill=Costs.sum(booking.bill for booking in bookings),

@@ -1,7 +1,9 @@
 """How much of a window an answer covers, and how certain it is."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from kubetally.domain.window import Window, covered_hours
 
@@ -24,17 +26,19 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Hours of a window with data.
+    """Hours of a window with data, summed over clusters.
 
-    hours_asked: of the part of the window that is over. spans: with evidence of data, in any order, may overlap.
-    state:       of the least certain day.
+    hours_asked: of the part of the window that is over. hours_covered: with evidence of data.
+    state:       of the least certain day. spans: of one cluster, with evidence; in any order, may overlap.
     """
 
     hours_asked: float
-    spans: tuple[Window, ...] = ()
+    hours_covered: float = 0.0
     state: DayState = DayState.PROVISIONAL
+    spans: tuple[Window, ...] = ()
 
-    @property
-    def hours_covered(self) -> float:
-        """Hours for which the source's answer gives evidence."""
-        return covered_hours(self.spans)
+    @classmethod
+    def of_spans(cls, hours_asked: float, spans: Iterable[Window], state: DayState) -> Self:
+        """The coverage of one cluster; hours that two spans share count once."""
+        all_spans = tuple(spans)
+        return cls(hours_asked, covered_hours(all_spans), state, all_spans)

@@ -10,13 +10,13 @@ from kubetally import logs
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import NO_DATA, Collection, RejectReason, window_of
 from kubetally.domain.damage import CollectionGone, DayDamaged
-from kubetally.domain.errors import NotFound, RequestError, StoreError
+from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import DayState
 from kubetally.domain.window import DAY, Window, rfc3339
 from kubetally.ledger.costs.issues import merge_issues
-from kubetally.ledger.ports.coverage import Coverage, Progress
+from kubetally.ledger.ports.coverage import Coverage, HistoryGone, Progress
 from kubetally.ledger.ports.lake import HISTORY_KEPT, Lake
 from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run_blocking
@@ -27,19 +27,6 @@ RUNNING_DAY_MAX_AGE = timedelta(minutes=15)
 _NOT_REPLACED = frozenset[str]({*RejectReason, NO_DATA})
 _log = logs.get_logger(__name__)
 _Unreadable = tuple[Collection, StoreError]
-
-
-class HistoryGone(NotFound):
-    """The history of an instant has expired."""
-
-    code = "history_gone"
-
-    def __init__(self, as_of: datetime, *, earliest: datetime) -> None:
-        self.as_of, self.earliest = as_of, earliest
-        super().__init__(
-            f"history before {rfc3339(earliest)} has expired, and --as-of is {rfc3339(as_of)}. Use a later --as-of; "
-            "KUBETALLY_HISTORY_DAYS sets the retention"
-        )
 
 
 class InvalidAsOf(RequestError):

@@ -12,9 +12,24 @@ from kubetally.domain.collection import Collection, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.damage import LakeBehind
+from kubetally.domain.errors import NotFound
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.savings import SavingsDay
+from kubetally.domain.window import rfc3339
 from kubetally.ledger.ports.lake import Lake
+
+
+class HistoryGone(NotFound):
+    """The history of an instant has expired."""
+
+    code = "history_gone"
+
+    def __init__(self, as_of: datetime, *, earliest: datetime) -> None:
+        self.as_of, self.earliest = as_of, earliest
+        super().__init__(
+            f"history before {rfc3339(earliest)} has expired, and --as-of is {rfc3339(as_of)}. Use a later --as-of; "
+            "KUBETALLY_HISTORY_DAYS sets the retention"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as IdsOf
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol, Self
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
@@ -34,6 +35,40 @@ class PackedSavings:
     account_id: str
     day: date
     content: Any
+
+
+class StoredRows(NamedTuple):
+    """Which rows of the lake are meant: those of a collection that has any.
+
+    version, last_version: as of a `Collection`; needed only if the newest version of the table may lack the rows.
+    """
+
+    id: str
+    account_id: str
+    day: date
+    is_running: bool = False
+    version: int | None = None
+    last_version: int | None = None
+
+    @classmethod
+    def of(cls, collection: Collection) -> Self:
+        """The rows of a collection."""
+        return cls(*attrgetter("id", "account_id", "day", "is_running", "version", "last_version")(collection))
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Files whose rows an answer reads.
+
+    paths:        files or URLs, each in a folder `day=2026-11-20`.
+    accounts:     whose rows count; None for all. ids: the collections that count; None for all of these accounts.
+    is_version_1: with the columns of version 1 of the lake.
+    """
+
+    paths: tuple[str, ...]
+    accounts: frozenset[str] | None = None
+    ids: frozenset[str] | None = None
+    is_version_1: bool = False
 
 
 Lengthen = Callable[[timedelta], timedelta | None]
@@ -79,7 +114,18 @@ LOST = -1
 _NOTHING_NOTED: NotedLog = {}
 
 
-class Lake(Protocol):
+class LakeFiles(Protocol):
+    """The files of a lake, for a query to read. Raises StoreError."""
+
+    def scans(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> Sequence[Scan]:
+        """The files that have these rows, each row in one of them. accounts: all whose rows were asked for.
+
+        They are of one version of each table, but for rows that were replaced in it.
+        Raises: CollectionGone, DayDamaged.
+        """
+
+
+class Lake(LakeFiles, Protocol):
     """Where the rows of collected days are stored. Raises StoreError."""
 
     @property

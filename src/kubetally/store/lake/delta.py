@@ -25,7 +25,9 @@ from kubetally.ledger.ports.lake import (
     NotedLog,
     PackedDay,
     PackedSavings,
+    Scan,
     StoredIds,
+    StoredRows,
     by_clock,
 )
 from kubetally.store.collection_text import collections_to_text
@@ -40,6 +42,7 @@ from kubetally.store.lake.open_table import EMPTY
 from kubetally.store.lake.packing import DayTables, tables_of
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.savings import SavingsTable, savings_table
+from kubetally.store.lake.scans import ScanPlanner
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.table_log import TableLog
 from kubetally.store.lake.table_pair import ASSETS_VERSION_KEY, RECORD_KEY, TablePair, TablePairs, collection_ids
@@ -77,6 +80,7 @@ class DeltaLake:
             TablePair(self._place, TableName.RUNNING, assets=TableName.RUNNING_ASSETS, keep=keep_running),
         )
         self._reader, self._commits = CollectionReader(self.url, self._pairs), CommitRecords(self._pairs)
+        self._scans = ScanPlanner(self.url, self._pairs)
         self._accounts, self._savings = AccountTable(self._place, keep), SavingsTable(self._place, keep)
 
     def __repr__(self) -> str:
@@ -137,6 +141,9 @@ class DeltaLake:
 
     def rows(self, collections: Sequence[Collected], *, with_details: bool = False) -> dict[str, tuple[Row, ...]]:
         return self._reader.rows(collections, with_details=with_details)
+
+    def scans(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> list[Scan]:
+        return self._scans.plan(stored, accounts)
 
     def verify_rows(self, collections: Sequence[Collected]) -> None:
         self._reader.verify_rows(collections)

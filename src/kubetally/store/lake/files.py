@@ -113,6 +113,19 @@ def read(
         return _decoded(opened, file, metadata, list(_groups_of(metadata, accounts)), schema, names)
 
 
+def content_of(storage: Storage, file: DataFile, schema: pa.Schema) -> tuple[Mapping[str, frozenset[str]], bool]:
+    """The collections that have rows in a file by account, and whether it is of version 1. Raises: as `read`."""
+    columns = ["account_id", "collection_id"]
+    with storage.opened(*file) as opened:
+        metadata = _footer(opened, file)
+        rows = _decoded(opened, file, metadata, list(range(metadata.num_row_groups)), schema, columns)
+        names = metadata.schema.to_arrow_schema().names
+    ids: dict[str, frozenset[str]] = {}
+    for pair in rows.group_by(columns).aggregate([]).to_pylist():
+        ids[pair["account_id"]] = ids.get(pair["account_id"], frozenset()) | {pair["collection_id"]}
+    return ids, is_version_1(names)
+
+
 def salvage(storage: Storage, file: DataFile, schema: pa.Schema) -> pa.Table:
     """The undamaged row groups of a damaged file; no rows if the file is gone or its footer is damaged."""
     unreadable = (DamagedFile, MissingFile, OSError, *UNREADABLE)

@@ -48,6 +48,10 @@ VARIED = frozenset(
 """Columns whose values rarely repeat: a dictionary of them would be larger (by a sixth of a file in all)."""
 
 
+RENAMED = {"assets_complete": "audited"}
+"""Columns of version 1 by what they are called now. An upgraded table keeps them, for the files that have them."""
+
+
 class TableName(StrEnum):
     """The tables, each in a folder of its name. Running days are apart: they keep one hour of history."""
 

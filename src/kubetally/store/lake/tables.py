@@ -89,6 +89,14 @@ class DayTable:
         wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
         return pa.concat_tables(tables) if tables else wanted.empty_table()
 
+    def content_of(self, day: date, file: files.DataFile) -> tuple[Mapping[str, frozenset[str]], bool]:
+        """The collections that have rows in a file by account, and whether version 1 of the lake wrote it.
+
+        Raises: DayDamaged; MissingFile, where it was removed since.
+        """
+        with self._of_day(day):
+            return files.content_of(self._table.storage, file, self.schema)
+
     def current_rows(
         self, day: date, accounts: Collection[str] | None = None, columns: list[str] | None = None
     ) -> pa.Table:

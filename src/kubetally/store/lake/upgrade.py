@@ -12,10 +12,7 @@ from deltalake import DeltaTable, Schema
 
 from kubetally.domain.asset import AssetDetails
 from kubetally.store.lake.log_folder import COMMIT_ALONE
-from kubetally.store.lake.schema import ADJUSTMENT_COLUMNS, IDLE_COLUMNS, SCHEMA_VERSION, VERSION_KEY
-
-RENAMED = {"assets_complete": "audited"}
-"""Columns of version 1 by what they are called now. An upgraded table keeps them, for the files that have them."""
+from kubetally.store.lake.schema import ADJUSTMENT_COLUMNS, IDLE_COLUMNS, RENAMED, SCHEMA_VERSION, VERSION_KEY
 
 ADDED = frozenset(
     {

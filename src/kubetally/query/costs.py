@@ -1,0 +1,281 @@
+"""Answers a question from rows of the ledger.
+
+The engine filters, groups and adds. Accounts, lines and components are put in place here, on rows already grouped.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, time
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
+
+import ibis
+import pyarrow as pa
+from ibis import ir
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.component import NO_CLASSES, Component, Costs
+from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours, sum_of_known
+from kubetally.domain.money import to_micros
+from kubetally.domain.question.cost_question import CostQuestion, Idle
+from kubetally.domain.question.filter import Field, Filter
+from kubetally.domain.question.group import Dimension
+from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of
+from kubetally.domain.report import CostRow
+from kubetally.query.accounts import Accounts, by_account, for_component, line_passes
+from kubetally.query.predicate import predicate, services_of
+from kubetally.query.sums import (
+    COSTS,
+    RATED,
+    SHARED_IDLE,
+    SHARES,
+    WASTE,
+    columns,
+    costs_of,
+    hours_of,
+    shares_of,
+    waste_of,
+)
+
+Run = Callable[[ir.Table], pa.Table]
+"""Runs an expression on the engine."""
+
+_MAPS = {"label": "labels", "annotation": "annotations", "namespace_label": "namespace_labels"}
+_TRUNCATIONS = {"week": "W", "month": "M"}
+_NO_COSTS = dict.fromkeys(COSTS, 0)
+_OF_LINES = frozenset({Field.CLUSTER, Field.ORGANIZATION, Field.CURRENCY, Field.COMPONENT})
+"""Fields that a line has as its account's workloads have them."""
+
+
+class _Part(NamedTuple):
+    """A group of the engine's answer: what it is grouped by, and its sums by name."""
+
+    account_id: str | None
+    start: date | None
+    kind: Kind | None
+    values: tuple[str | None, ...]
+    sums: dict[str, Any]
+
+
+def cost_rows(run: Run, rows: ir.Table, question: CostQuestion, accounts: Accounts) -> list[CostRow]:
+    """The rows of an answer, workloads and lines, in no order; they add up to all that passes the filter.
+
+    rows: of the ledger, in the columns of the lake, of the days of the window only.
+    Shape: one row for each key, kind and step; `kind` is None where every dimension is one that lines carry.
+    """
+    filters = {component: for_component(question.filter, component) for component in Component}
+    shown = [component for component in Component if filters[component] != NO_ROW]
+    parts = list(_grouped(run, rows, question, filters, accounts))
+    if question.idle in (Idle.WEIGHTED, Idle.EVEN):
+        if _is_by_line(question.filter):
+            lost = _less_shares(parts, question)
+        else:
+            lost = _less_idle(run, rows, question, filters, accounts)
+        parts = [_with_shares(part) for part in parts] + list(lost)
+    merged = defaultdict[Any, list[_Part]](list)
+    for part in parts:
+        merged[_identity(part, question, accounts)].append(part)
+    return [row for (key, *about), same in merged.items() for row in _rows_of(question, key, tuple(about), same, shown)]
+
+
+def _grouped(
+    run: Run, rows: ir.Table, question: CostQuestion, filters: dict[Component, Filter], accounts: Accounts
+) -> Iterator[_Part]:
+    if question.idle is Idle.NONE:
+        rows = rows.filter(rows.kind != Kind.IDLE.value)
+    passing = {condition: _test(condition, rows, accounts) for condition in set(filters.values())}
+    tests = {component: passing[condition] if len(passing) > 1 else None for component, condition in filters.items()}
+    sums = costs_of(rows, tests) | shares_of(rows, question.idle, tests)
+    if not _is_by_component(question):
+        sums |= hours_of(rows) | {WASTE: waste_of(rows)}
+    keys = _keys(rows, question)
+    table = rows if set(passing) == {EVERY_ROW} else rows.filter(reduce(or_, passing.values()))
+    answer = table.group_by(**keys).agg(**sums) if keys else table.agg(**sums, rows=table.count())
+    return _parts(run(answer), question)
+
+
+def _test(condition: Filter, rows: ir.Table, accounts: Accounts) -> ir.BooleanValue:
+    """Whether a row passes, with what its account decides."""
+    if not any(part.field in (Field.CLUSTER, Field.ORGANIZATION) for part in conditions_of(condition)):
+        return predicate(condition, rows)
+    choices = [
+        _of_accounts(rows, ids) if rest == EVERY_ROW else _of_accounts(rows, ids) & predicate(rest, rows)
+        for rest, ids in by_account(condition, accounts).items()
+        if rest != NO_ROW
+    ]
+    return reduce(or_, choices) if choices else ibis.literal(False)
+
+
+def _of_accounts(rows: ir.Table, ids: Sequence[str]) -> ir.BooleanValue:
+    return rows.account_id == ids[0] if len(ids) == 1 else rows.account_id.isin(ids)
+
+
+def _keys(rows: ir.Table, question: CostQuestion) -> dict[str, ir.Value]:
+    """What the engine groups by."""
+    keys: dict[str, ir.Value] = {}
+    if any(dimension.name in ("cluster", "organization") for dimension in question.group):
+        keys["account_id"] = rows.account_id
+    if question.step is not None:
+        unit = _TRUNCATIONS.get(question.step)
+        keys["start"] = rows.day if unit is None else rows.day.truncate(unit)
+    if _has_kinds(question):
+        keys["kind"] = rows.kind
+    for number, dimension in enumerate(question.group):
+        if not dimension.is_carried_by_lines:
+            keys[f"key_{number}"] = _value(rows, dimension)
+    return keys
+
+
+def _value(rows: ir.Table, dimension: Dimension) -> ir.StringValue:
+    if dimension.name in _MAPS:
+        return rows[_MAPS[dimension.name]].get(dimension.key or "")
+    if dimension.name == "service":
+        return services_of(rows)[0]
+    return rows[dimension.name]
+
+
+def _has_kinds(question: CostQuestion) -> bool:
+    """Whether rows are of one kind each."""
+    return any(dimension.name == "kind" or not dimension.is_carried_by_lines for dimension in question.group)
+
+
+def _is_by_component(question: CostQuestion) -> bool:
+    """Whether rows are split into components, which have no hours."""
+    in_filter = any(condition.field is Field.COMPONENT for condition in conditions_of(question.filter))
+    return in_filter or any(dimension.name == "component" for dimension in question.group)
+
+
+def _parts(table: pa.Table, question: CostQuestion) -> Iterator[_Part]:
+    if "rows" in table.column_names and not table["rows"][0].as_py():
+        return
+    read = columns(table)
+    sums = [name for name in table.column_names if name in {*COSTS, *SHARES, *Hours._fields, *RATED, WASTE}]
+    values = [read.get(f"key_{number}") for number in range(len(question.group))]
+    for at in range(table.num_rows):
+        kind = read["kind"][at] if "kind" in read else None
+        yield _Part(
+            read["account_id"][at] if "account_id" in read else None,
+            _as_date(read["start"][at]) if "start" in read else None,
+            None if kind is None else Kind(kind),
+            tuple([None if column is None else column[at] for column in values]),
+            {name: read[name][at] for name in sums},
+        )
+
+
+def _as_date(value: date | datetime) -> date:
+    return value.date() if isinstance(value, datetime) else value
+
+
+def _is_by_line(condition: Filter) -> bool:
+    """Whether a line passes wherever the workloads of its account do, component by component."""
+    return all(part.field in _OF_LINES for part in conditions_of(condition))
+
+
+def _with_shares(part: _Part) -> _Part:
+    """A row with its shares in idle added to its costs."""
+    shares = {
+        f"{component}_cost": (part.sums[f"{component}_cost"] or 0) + part.sums[name]
+        for name, component in zip(SHARES, SHARED_IDLE, strict=True)
+        if part.sums.get(name)
+    }
+    return part._replace(sums=part.sums | shares) if shares else part
+
+
+def _less_shares(parts: Sequence[_Part], question: CostQuestion) -> Iterator[_Part]:
+    """What the idle lines lose to the workloads in `parts`, which are all that they are shared among."""
+    for part in parts:
+        if any(part.sums[name] for name in SHARES):
+            lost = {
+                f"{component}_cost": -(part.sums[name] or 0)
+                for name, component in zip(SHARES, SHARED_IDLE, strict=True)
+            }
+            yield _lost(part.account_id, part.start, question, lost)
+
+
+def _lost(account_id: str | None, start: date | None, question: CostQuestion, lost: dict[str, int]) -> _Part:
+    """A row of what an idle line loses."""
+    kind = Kind.IDLE if _has_kinds(question) else None
+    return _Part(account_id, start, kind, (None,) * len(question.group), _NO_COSTS | lost)
+
+
+def _less_idle(
+    run: Run, rows: ir.Table, question: CostQuestion, filters: dict[Component, Filter], accounts: Accounts
+) -> Iterator[_Part]:
+    """What the idle lines lose to the workloads that they are shared among, as rows of the same kind."""
+    keys = {"account_id": rows.account_id, "currency": rows.currency}
+    if question.step is not None:
+        keys |= {"start": _keys(rows, question)["start"]}
+    no_tests = dict.fromkeys(Component)
+    shared = columns(run(rows.group_by(**keys).agg(**shares_of(rows, question.idle, no_tests))))
+    for at, account_id in enumerate(shared["account_id"]):
+        lost = {
+            f"{component}_cost": -(shared[name][at] or 0)
+            for name, component in zip(SHARES, SHARED_IDLE, strict=True)
+            if line_passes(filters[component], accounts[account_id], Kind.IDLE, shared["currency"][at], component)
+        }
+        if any(lost.values()):
+            start = _as_date(shared["start"][at]) if "start" in shared else None
+            yield _lost(account_id, start, question, lost)
+
+
+def _identity(part: _Part, question: CostQuestion, accounts: Accounts) -> tuple[Any, ...]:
+    """What tells the rows of an answer apart: key, account, step and kind."""
+    key = []
+    account = None if part.account_id is None else accounts[part.account_id]
+    has_cluster = False
+    for dimension, value in zip(question.group, part.values, strict=True):
+        match dimension.name:
+            case "cluster":
+                has_cluster = True
+                key.append(account and account.name)
+            case "organization":
+                key.append(account and account.organization)
+            case "kind":
+                key.append(part.kind and part.kind.value)
+            case _:
+                key.append(value)
+    is_kind_shown = any(not dimension.is_carried_by_lines for dimension in question.group)
+    start = None if part.start is None else max(datetime.combine(part.start, time(), UTC), question.window.start)
+    return tuple(key), part.account_id if has_cluster else None, start, part.kind if is_kind_shown else None
+
+
+def _rows_of(
+    question: CostQuestion,
+    key: tuple[str | None, ...],
+    about: tuple[Any, ...],
+    parts: Sequence[_Part],
+    shown: list[Component],
+) -> Iterator[CostRow]:
+    account_id, start, kind = about
+    costs = Costs(*(sum(part.sums[name] or 0 for part in parts) for name in COSTS))
+    place = next((at for at, dimension in enumerate(question.group) if dimension.name == "component"), None)
+    if place is not None:
+        for component in shown:
+            yield CostRow(
+                Costs(**{component.value: costs.of(component)}),
+                NO_CLASSES,
+                NO_HOURS,
+                RatedHours(),
+                kind=kind,
+                key=(*key[:place], component.value, *key[place + 1 :]),
+                account_id=account_id,
+                start=start,
+                component=component,
+            )
+        return
+
+    def added(name: str) -> float | None:
+        return sum_of_known([part.sums.get(name) for part in parts])
+
+    yield CostRow(
+        costs,
+        NO_CLASSES,
+        Hours(*(added(name) for name in Hours._fields)),  # type: ignore[arg-type]
+        RatedHours(*(added(name) or 0.0 for name in RATED)),
+        kind=kind,
+        key=key,
+        account_id=account_id,
+        start=start,
+        waste=to_micros(added(WASTE) or 0.0),
+    )

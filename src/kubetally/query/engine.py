@@ -1,0 +1,83 @@
+"""The engine that runs queries: DuckDB in this process. It owns the connection and reads the files of a scan."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+
+import ibis
+import pyarrow as pa
+from ibis import ir
+
+from kubetally.ledger.ports.lake import Scan
+from kubetally.store.lake.schema import ALLOCATIONS, RENAMED
+
+_MAX_TABLES = 64
+
+
+class DuckEngine:
+    """Runs Ibis expressions over Parquet files and Arrow tables. Threads may share it.
+
+    threads: at most. memory_limit: such as `1GB`. spill_folder: for what does not fit into it; None for no spilling.
+    """
+
+    def __init__(self, *, threads: int = 2, memory_limit: str = "1GB", spill_folder: str | None = None) -> None:
+        settings = {"threads": threads, "memory_limit": memory_limit}
+        if spill_folder is not None:
+            settings["temp_directory"] = spill_folder
+        self._connection = ibis.duckdb.connect(**settings)
+        self._running = Lock()
+        self._files: OrderedDict[tuple[str, ...], ir.Table] = OrderedDict()
+
+    def rows(self, scans: Sequence[Scan], tables: Sequence[pa.Table] = ()) -> ir.Table:
+        """The rows of the ledger in the columns of the lake, with their day, from files and from Arrow tables."""
+        parts = [self._scanned(scan) for scan in scans] + [ibis.memtable(table) for table in tables]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return ibis.memtable(ALLOCATIONS.empty_table())
+        return ibis.union(*(part.select(ALLOCATIONS.names) for part in parts))
+
+    def run(self, expression: ir.Table) -> pa.Table:
+        """The rows of an expression."""
+        with self._running:
+            return self._connection.to_pyarrow(expression)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+
+    def _table_of(self, paths: tuple[str, ...]) -> ir.Table:
+        """The rows of files. What the engine knows of them is kept, because it reads their footers for it."""
+        with self._running:
+            if paths in self._files:
+                self._files.move_to_end(paths)
+            else:
+                self._files[paths] = self._connection.read_parquet(list(paths), hive_partitioning=True)
+                while len(self._files) > _MAX_TABLES:
+                    _, oldest = self._files.popitem(last=False)
+                    self._connection.drop_view(oldest.get_name(), force=True)
+            return self._files[paths]
+
+    def _scanned(self, scan: Scan) -> ir.Table:
+        rows = self._table_of(scan.paths)
+        if scan.is_version_1:
+            rows = _upgraded(rows)
+        if scan.accounts is not None:
+            rows = rows.filter(_is_one_of(rows.account_id, scan.accounts))
+        return rows if scan.ids is None else rows.filter(_is_one_of(rows.collection_id, scan.ids))
+
+
+def _is_one_of(column: ir.StringColumn, values: frozenset[str]) -> ir.BooleanColumn:
+    """Whether a value is one of these; of a single one as an engine reads it best."""
+    return column == next(iter(values)) if len(values) == 1 else column.isin(sorted(values))
+
+
+def _upgraded(rows: ir.Table) -> ir.Table:
+    """Rows of version 1 of the lake in the columns of now; null where it has no such column."""
+    columns = {}
+    schema = ibis.Schema.from_pyarrow(ALLOCATIONS)
+    for name, type_ in schema.items():
+        old = RENAMED.get(name, name)
+        columns[name] = rows[old] if old in rows.columns else ibis.null(type_)
+    columns["kind"] = rows.kind.cases(("unexplained", "difference"), else_=rows.kind)
+    return rows.select(**columns)

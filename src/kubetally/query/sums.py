@@ -1,0 +1,79 @@
+"""What is added up of rows, as Ibis expressions, and read back as exact sums."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ibis
+import pyarrow as pa
+from ibis import ir
+
+from kubetally.domain.component import Component
+from kubetally.domain.efficiency import Hours
+from kubetally.domain.question.cost_question import Idle
+
+COSTS = tuple(f"{component}_cost" for component in Component)
+SHARED_IDLE = (Component.CPU, Component.RAM, Component.GPU)
+_RATED = (
+    ("cpu_core_request_hours", "cpu_core_usage_hours"),
+    ("ram_byte_request_hours", "ram_byte_usage_hours"),
+)
+RATED = tuple(f"rated_{name}" for pair in _RATED for name in pair)
+WASTE = "waste"
+
+
+SHARES = tuple(f"shared_{component}" for component in SHARED_IDLE)
+"""Sums of the shares in idle, by the components of `SHARED_IDLE`."""
+
+
+def costs_of(rows: ir.Table, tests: Mapping[Component, ir.BooleanValue | None]) -> dict[str, ir.DecimalScalar]:
+    """Sums of the costs of the rows that pass the test of their component; None lets all pass."""
+    return {f"{component}_cost": rows[f"{component}_cost"].sum(where=tests[component]) for component in Component}
+
+
+def shares_of(
+    rows: ir.Table, idle: Idle, tests: Mapping[Component, ir.BooleanValue | None]
+) -> dict[str, ir.DecimalScalar]:
+    """Sums of the workloads' shares in idle, none where it is not shared; the idle line loses them."""
+    if idle not in (Idle.WEIGHTED, Idle.EVEN):
+        return {}
+    return {
+        name: rows[f"idle_{component}_{idle}"].sum(where=tests[component])
+        for name, component in zip(SHARES, SHARED_IDLE, strict=True)
+    }
+
+
+def hours_of(rows: ir.Table) -> dict[str, ir.FloatingScalar]:
+    """Sums of hours, and of requests and usage of the rows that have both."""
+    sums = {name: rows[name].sum() for name in Hours._fields}
+    for request, usage in _RATED:
+        both = rows[request].notnull() & rows[usage].notnull()
+        sums |= {f"rated_{name}": rows[name].sum(where=both) for name in (request, usage)}
+    return sums
+
+
+def waste_of(rows: ir.Table) -> ir.FloatingScalar:
+    """The cost of what was requested and not used: of each row at its own price, never below zero."""
+    return sum(_unused(rows, cost, hours, *pair) for (cost, hours), pair in zip(_PRICED, _RATED, strict=True)).sum()
+
+
+_PRICED = (("cpu_cost", "cpu_core_hours"), ("ram_cost", "ram_byte_hours"))
+
+
+def _unused(rows: ir.Table, cost: str, hours: str, request: str, usage: str) -> ir.FloatingValue:
+    unused = ibis.greatest(rows[request] - rows[usage], 0.0)
+    price = rows[cost].cast("float64") / rows[hours].nullif(0.0)
+    return (unused * price).fill_null(0.0)
+
+
+def micros(column: pa.ChunkedArray) -> Iterator[int | None]:
+    """Amounts in micros; None for null."""
+    for amount in column.to_pylist():
+        yield None if amount is None else int(amount.scaleb(6))
+
+
+def columns(table: pa.Table) -> dict[str, list[Any]]:
+    """The columns as Python values, amounts in micros."""
+    return {
+        name: list(micros(table[name])) if pa.types.is_decimal(table[name].type) else table[name].to_pylist()
+        for name in table.column_names
+    }
