@@ -8,10 +8,12 @@ from kubetally.web.ops import errors as ops
 from kubetally.web.page import errors as page
 from kubetally.web.problems import Failure, Problem
 from kubetally.web.unserved import UNSERVED
+from kubetally.web.v1 import errors as v1
 
 _FACES: Final[tuple[tuple[tuple[str, ...], Callable[[Failure], Problem]], ...]] = (
     (("/metroculus",), metroculus.problem_of),
     (ops.PATHS, ops.problem_of),
+    (("/api",), v1.problem_of),
     *UNSERVED,
 )
 

@@ -9,7 +9,7 @@ from litestar.response import Response
 from kubetally.cache import GivenUp
 from kubetally.domain.errors import BalanceError, KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.ledger.costs.service import Overloaded
-from kubetally.ledger.costs.stored_days import HistoryGone
+from kubetally.ledger.ports.coverage import HistoryGone
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 # The status of an error is that of the first family it belongs to.

@@ -7,9 +7,7 @@ from typing import Final
 from kubetally.web.problems import Failure, Problem
 
 _JSON: Final = "application/json"
-_PROBLEM_JSON: Final = "application/problem+json"  # RFC 9457
 _REST: Final = {"error": {"status_code": 404, "error_code": "OE0257", "reason": "Not found", "params": []}}
-_DETAILS: Final = {"type": "about:blank", "title": "Not Found", "status": 404}
 _OPENCOST: Final = {"code": 404, "message": "404 page not found"}
 
 
@@ -20,7 +18,6 @@ def _always(body: bytes, media_type: str) -> Callable[[Failure], Problem]:
 
 UNSERVED: Final[tuple[tuple[tuple[str, ...], Callable[[Failure], Problem]], ...]] = (
     (("/restapi", "/auth"), _always(json.dumps(_REST).encode(), _JSON)),
-    (("/api",), _always(json.dumps(_DETAILS).encode(), _PROBLEM_JSON)),
     (("/allocation", "/assets", "/model"), _always(json.dumps(_OPENCOST).encode(), _JSON)),
     (("/storage",), _always(b"", "text/plain")),
 )

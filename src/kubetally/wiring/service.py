@@ -15,6 +15,7 @@ from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.ledger.stores import Ledger
+from kubetally.query.reports import LedgerReports
 from kubetally.settings import Settings
 from kubetally.sources.opener import AccountOpener
 from kubetally.tasks import usable_cores
@@ -64,8 +65,7 @@ def run_service(
 ) -> None:
     """Serve the accounts of the database until SIGTERM or SIGINT.
 
-    started: called once the service listens. or_free_port: use another port if `port` is taken.
-    collects: run a collecting process as well.
+    started: called once it listens. or_free_port: use another port if `port` is taken. collects: in a process beside.
 
     Raises: AddressNotFree, StoreError, RequestError, UnusableFile.
     """
@@ -73,7 +73,10 @@ def run_service(
     if not or_free_port:
         check_port(host, port)  # before a database is opened and a collector is started
     secret, proxies = secret_of(settings), TrustedProxies.parse(settings.trusted_proxies)
-    with open_service(settings, clock, collects=collects) as (ledger, service, storage):
+    with (
+        open_service(settings, clock, collects=collects) as (ledger, service, storage),
+        LedgerReports(ledger) as reports,
+    ):
         app = create_app(
             service,
             secret.text,
@@ -84,6 +87,7 @@ def run_service(
             storage=storage,
             sign_in=SignIn(secret.text, SystemClock()),  # links are made by the clock of the machine
             proxies=proxies,
+            ask_costs=reports.costs,
         )
         limits, count = ConnectionLimits(per_address=settings.connections_per_address), len(ledger.accounts.places())
 

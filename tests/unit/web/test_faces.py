@@ -7,6 +7,7 @@ import pytest
 from kubetally.domain.errors import StoreError
 from kubetally.web.faces import problem_at
 from kubetally.web.problems import Failure
+from kubetally.web.v1.parameters import InvalidParameter
 
 STATUSES = [400, 401, 403, 404, 405, 414, 424, 429, 500, 503]
 
@@ -33,7 +34,7 @@ def test_errors_for_people_are_pages(path: str, status: int) -> None:
     assert "Content-Security-Policy" in problem.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/readyz", "/metroculus/v2/kubecost_savings"])
+@pytest.mark.parametrize("path", ["/", "/readyz", "/metroculus/v2/kubecost_savings", "/api/v1/costs"])
 def test_every_face_names_the_error_and_when_to_retry(path: str) -> None:
     failure = Failure.of(StoreError("what happened", code="gone", retryable=True))
     problem = problem_at(path, failure)
@@ -41,6 +42,22 @@ def test_every_face_names_the_error_and_when_to_retry(path: str) -> None:
     assert b"what happened" not in problem.body
 
 
-@pytest.mark.parametrize("path", ["/restapi/v2/x", "/api/v1/x", "/allocation/x", "/storage/x"])
+@pytest.mark.parametrize("path", ["/restapi/v2/x", "/allocation/x", "/storage/x"])
 def test_nothing_is_there_where_no_api_is_served(path: str) -> None:
     assert {problem_at(path, Failure(status)).status for status in STATUSES} == {404}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_errors_of_the_native_api_are_problem_details(status: int) -> None:
+    problem = problem_at("/api/v1/costs", Failure(status))
+    body = json.loads(problem.body)
+    assert (problem.media_type, body["status"]) == ("application/problem+json", problem.status)
+    assert problem.status == (401 if status == 403 else status)
+
+
+def test_native_api_says_what_is_wrong_with_a_request() -> None:
+    failure = Failure.of(InvalidParameter("group", "the group has no such dimension", code="unknown_dimension"))
+    body = json.loads(problem_at("/api/v1/costs", failure).body)
+    assert (body["parameter"], body["code"], body["detail"]) == (
+        "group", "unknown_dimension", "the group has no such dimension",
+    )  # fmt: skip

@@ -1,0 +1,237 @@
+"""The report of a question to the ledger as a body: what the native API sends."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+from msgspec import UNSET, Struct, UnsetType
+
+from kubetally.domain import component as components
+from kubetally.domain import issues, report
+from kubetally.domain.component import Component
+from kubetally.domain.money import to_number
+from kubetally.domain.question.arrange import Order
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.filter import AllOf, AnyOf, Condition, Filter
+from kubetally.domain.question.partial import EVERY_ROW
+from kubetally.domain.report import CostReport, CostRow
+from kubetally.domain.window import rfc3339
+from kubetally.present.bodies import Costs, Coverage, Efficiency, ratios
+
+MAX_ISSUES = 100
+
+
+@dataclass
+class Usage:
+    """Hours allocated, requested and used, and traffic in bytes; null where unknown or where components are grouped.
+
+    Waste is the cost of what was requested and not used.
+    """
+
+    cpu_core_hours: float | None
+    cpu_core_request_hours: float | None
+    cpu_core_usage_hours: float | None
+    ram_byte_hours: float | None
+    ram_byte_request_hours: float | None
+    ram_byte_usage_hours: float | None
+    gpu_hours: float | None
+    gpu_request_hours: float | None
+    gpu_usage_hours: float | None
+    pv_byte_hours: float | None
+    network_transfer_bytes: float | None
+    network_receive_bytes: float | None
+    waste: float | None
+
+
+@dataclass
+class Total(Efficiency, Usage, Costs):
+    """All rows together."""
+
+
+@dataclass
+class _Key:
+    kind: str | None
+    key: dict[str, str | None]
+    cloud_account_id: str | None
+
+
+@dataclass
+class Row(Total, _Key):
+    """One row. `kind`: null where every kind is in it, `rest` for what is not in the top. `share`: of the total."""
+
+    share: float | None
+    window_start: str | UnsetType = field(default_factory=lambda: UNSET)
+    count: int | UnsetType = field(default_factory=lambda: UNSET)
+
+
+class Step(Struct, forbid_unknown_fields=True):
+    """A step of the window; its total is null where no hour of it is covered."""
+
+    window_start: str
+    window_end: str
+    total_cost: float | None
+    coverage: Coverage
+
+
+class Issue(Struct, forbid_unknown_fields=True):
+    """What is wrong with the data, or worth knowing: on how many days of which accounts."""
+
+    kind: str
+    message: str
+    is_missing_data: bool
+    accounts: list[str]
+    days: int
+    start: str | None
+    end: str | None
+    subject: str | None
+    code: str | None
+
+    @classmethod
+    def of(cls, issue: issues.Issue) -> Self:
+        """The body of an issue of many days."""
+        facts: Mapping[str, Any] = issue.facts
+        window = issue.window
+        return cls(
+            issue.kind.value,
+            issue.message,
+            issue.is_missing_data,
+            list(facts.get("accounts", ())),
+            facts.get("days", 0),
+            None if window is None else rfc3339(window.start),
+            None if window is None else rfc3339(window.end),
+            issue.subject,
+            facts.get("code"),
+        )
+
+
+class Question(Struct, forbid_unknown_fields=True):
+    """The question as understood, with its defaults; `filter` is a tree, with positions in its text."""
+
+    start: str
+    end: str
+    group: list[str]
+    step: str | None
+    filter: dict[str, Any] | None
+    idle: str
+    order: list[str]
+    limit: int
+    top: int | None
+    as_of: str | None
+
+
+class Report(Struct, forbid_unknown_fields=True):
+    """What accounts cost. `count`: of rows without lines, on all pages; `next`: the cursor of the next page."""
+
+    question: Question
+    currency: str | None
+    currency_assumed: bool
+    total: Total
+    rows: list[Row]
+    count: int
+    steps: list[Step]
+    next: str | None
+    coverage: Coverage
+    assets_complete: bool
+    not_measured: list[str]
+    issues: list[Issue]
+
+
+class Shown(NamedTuple):
+    """Which rows a body has. rows_in_all: without lines. next: the cursor of the next page, None for the last."""
+
+    rows: Sequence[CostRow]
+    lines: Sequence[CostRow]
+    rows_in_all: int
+    order: Sequence[Order]
+    limit: int
+    top: int | None = None
+    next: str | None = None
+
+
+def report_body(costs: CostReport, shown: Shown) -> Report:
+    """The body: amounts have at most six decimals; null is not measured, or not covered by any hour."""
+    is_known = costs.coverage.hours_covered > 0
+    has_hours = is_known and not any(row.component for row in (*costs.rows, *costs.lines))
+    figures = (
+        *_amounts(costs.bill, costs, is_known=is_known),
+        *[amount if has_hours else None for amount in costs.workloads.hours],
+        to_number(costs.waste) if has_hours else None,
+        *ratios(costs.efficiency),
+    )
+    return Report(
+        question=_question(costs.question, shown),
+        currency=costs.currency,
+        currency_assumed=costs.currency_assumed,
+        total=Total(*figures),
+        rows=[_row(row, costs) for row in (*shown.lines, *shown.rows)],
+        count=shown.rows_in_all,
+        steps=[_step(step) for step in costs.steps],
+        next=shown.next,
+        coverage=Coverage.of(costs.coverage),
+        assets_complete=costs.assets_complete,
+        not_measured=sorted(f"{component}_cost" for component in costs.not_measured),
+        issues=[Issue.of(issue) for issue in costs.issues[:MAX_ISSUES]],
+    )
+
+
+def _amounts(costs: components.Costs, report: CostReport, *, is_known: bool = True) -> list[float | None]:
+    """The total and each component; null what no day measured."""
+    if not is_known:
+        return [None] * (1 + len(Component))
+    parts = zip(Component, costs, strict=True)
+    return [
+        to_number(costs.total),
+        *[None if component in report.not_measured else to_number(amount) for component, amount in parts],
+    ]
+
+
+def _row(row: CostRow, costs: CostReport) -> Row:
+    has_hours = row.component is None
+    names = [dimension.asked for dimension in costs.question.group]
+    figures = (
+        *_amounts(row.costs, costs),
+        *[amount if has_hours else None for amount in row.hours],
+        to_number(row.waste) if has_hours else None,
+        *ratios(row.efficiency),
+    )
+    kind = None if row.kind is None else str(row.kind)
+    key = dict(zip(names, row.key or [None] * len(names), strict=True))
+    share = round(row.costs.total / costs.bill.total, 6) if costs.bill.total else None
+    body = Row(kind, key, row.account_id, *figures, share=share)  # type: ignore[arg-type, misc]
+    if row.start is not None:
+        body.window_start = rfc3339(row.start)
+    if row.kind == report.REST:
+        body.count = row.count
+    return body
+
+
+def _step(step: report.StepSum) -> Step:
+    total = None if step.total is None else to_number(step.total)
+    return Step(rfc3339(step.window.start), rfc3339(step.window.end), total, Coverage.of(step.coverage))
+
+
+def _question(question: CostQuestion, shown: Shown) -> Question:
+    return Question(
+        rfc3339(question.window.start),
+        rfc3339(question.window.end),
+        [dimension.asked for dimension in question.group],
+        question.step,
+        None if question.filter == EVERY_ROW else filter_tree(question.filter),
+        question.idle,
+        [f"{'-' if order.is_descending else ''}{order.field}" for order in shown.order],
+        shown.limit,
+        shown.top,
+        None if question.as_of is None else rfc3339(question.as_of),
+    )
+
+
+def filter_tree(condition: Filter) -> dict[str, Any]:
+    """A filter as a tree: `and`, `or`, and comparisons with their position in the text."""
+    match condition:
+        case AllOf(parts):
+            return {"and": [filter_tree(part) for part in parts]}
+        case AnyOf(parts):
+            return {"or": [filter_tree(part) for part in parts]}
+        case Condition(field, op, values, key, position):
+            about = {} if key is None else {"key": key}
+            return {"field": field.value, **about, "op": op.value, "values": list(values), "position": position}

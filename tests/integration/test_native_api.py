@@ -1,0 +1,171 @@
+"""`/api/v1/costs`: every view has the same sum, and bad questions are named."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from kubetally.domain.collection import CollectedDay
+from kubetally.ledger.costs.service import CostService
+from kubetally.query.reports import LedgerReports
+from kubetally.store.lake.delta import DeltaLake
+from kubetally.tasks import calculate_here
+from kubetally.web.app import create_app
+from tests.cluster_days import cluster_day
+from tests.kept import CoverageInMemory
+from tests.served import FixedClock
+from tests.service import SECRET, AccountsInMemory, account, account_id
+
+PATH = "/api/v1/costs"
+DAYS = {"start": "2026-11-20", "end": "2026-11-22"}
+ONE, TWO = account_id(1), account_id(2)
+GROUPS = [
+    "",
+    "cluster",
+    "kind",
+    "component",
+    "namespace",
+    "pod",
+    "cluster,namespace",
+    "namespace,component",
+    "label:app",
+]
+
+
+class Home:
+    """Two accounts with a stored day each, and the API on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lake, self.coverage = DeltaLake(str(folder / "lake")), CoverageInMemory()
+        self.accounts = AccountsInMemory([account(1, "http://one.test"), account(2, "http://two.test")])
+        self.retention, self.clock = timedelta(days=400), FixedClock()
+        self.days = [cluster_day(ONE), cluster_day(TWO)]
+        self.store(*self.days)
+
+    def store(self, *days: CollectedDay) -> None:
+        self.coverage.intend([day.collection for day in days])
+        self.coverage.confirm([day.collection.id for day in days], self.lake.put(days))
+
+    @property
+    def bill(self) -> Decimal:
+        return sum((Decimal(day.collection.head.bill.total).scaleb(-6) for day in self.days), Decimal())
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def client(home: Home) -> Iterator[TestClient[Any]]:
+    service = CostService(home.accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
+    with (
+        LedgerReports(home) as reports,
+        TestClient(create_app(service, SECRET, version="0", clock=FixedClock(), ask_costs=reports.costs)) as client,
+    ):
+        client.headers["Secret"] = SECRET
+        yield client
+
+
+def costs(client: TestClient[Any], **parameters: Any) -> dict[str, Any]:
+    response = client.get(PATH, params=DAYS | parameters)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def money(amount: float | None) -> Decimal:
+    return Decimal(str(amount or 0)).quantize(Decimal("1e-6"))
+
+
+def total(rows: list[dict[str, Any]]) -> Decimal:
+    return sum((money(row["total_cost"]) for row in rows), Decimal())
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_rows_of_all_pages_have_the_sum_of_the_bill(home: Home, client: TestClient[Any], group: str) -> None:
+    for extra in ({}, {"step": "day"}, {"limit": 2}, {"top": 1}, {"idle": "weighted"}):
+        body = costs(client, group=group, **extra)
+        rows = list(body["rows"])
+        while body["next"]:
+            body = costs(client, group=group, **extra, cursor=body["next"])
+            rows += body["rows"]
+        assert total(rows) == money(body["total"]["total_cost"]) == home.bill
+        assert all(set(row["key"]) == set(filter(None, group.split(","))) for row in rows)
+
+
+def test_answer_repeats_the_question_with_its_defaults(client: TestClient[Any]) -> None:
+    body = costs(client, group="namespace", filter='namespace!:"a"')
+    assert body["question"] == {
+        "start": "2026-11-20T00:00:00Z",
+        "end": "2026-11-22T00:00:00Z",
+        "group": ["namespace"],
+        "step": None,
+        "filter": {"field": "namespace", "op": "!:", "values": ["a"], "position": 0},
+        "idle": "separate",
+        "order": ["-total_cost"],
+        "limit": 200,
+        "top": None,
+        "as_of": None,
+    }
+    assert (body["currency"], body["coverage"]["hours_asked"], body["coverage"]["hours_covered"]) == ("USD", 96, 48)
+
+
+def test_pages_are_of_one_lake_though_it_changes(home: Home, client: TestClient[Any]) -> None:
+    first = costs(client, group="pod", limit=3)
+    home.store(cluster_day(ONE, 1))
+    rows, page = list(first["rows"]), first
+    while page["next"]:
+        page = costs(client, group="pod", limit=3, cursor=page["next"])
+        rows += page["rows"]
+    assert total(rows) == home.bill
+    assert money(costs(client)["total"]["total_cost"]) != home.bill
+
+
+def test_days_without_data_are_null_and_no_match_is_zero(client: TestClient[Any]) -> None:
+    steps = costs(client, step="day")["steps"]
+    assert [step["total_cost"] is None for step in steps] == [False, True]
+    assert costs(client, start="2026-11-18", end="2026-11-19")["total"]["total_cost"] is None
+    nothing = costs(client, filter='namespace:"no-such"', group="namespace")
+    assert (nothing["total"]["total_cost"], nothing["rows"]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "parameter"),
+    [
+        ({"group": "colour"}, "group"),
+        ({"limit": 0}, "limit"),
+        ({"colour": "blue"}, "colour"),
+        ({"cursor": "x"}, "cursor"),
+    ],
+)
+def test_bad_question_is_a_problem_that_names_the_parameter(
+    client: TestClient[Any], parameters: dict[str, Any], parameter: str
+) -> None:
+    response = client.get(PATH, params=DAYS | parameters)
+    assert (response.status_code, response.headers["content-type"]) == (400, "application/problem+json")
+    assert (response.json()["parameter"], response.json()["status"]) == (parameter, 400)
+
+
+def test_cursor_of_another_question_is_refused(client: TestClient[Any]) -> None:
+    cursor = costs(client, group="pod", limit=1)["next"]
+    response = client.get(PATH, params=DAYS | {"group": "node", "cursor": cursor})
+    assert (response.status_code, response.json()["parameter"]) == (400, "cursor")
+
+
+def test_strangers_and_other_verbs_are_refused(client: TestClient[Any]) -> None:
+    for headers in ({"Secret": ""}, {"Secret": "wrong"}):
+        assert client.get(PATH, params=DAYS, headers=headers).status_code == 401
+    response = client.post(PATH)
+    assert (response.status_code, response.headers["content-type"]) == (405, "application/problem+json")
+
+
+def test_removed_account_keeps_its_history(home: Home, client: TestClient[Any]) -> None:
+    home.accounts.gone.append(home.accounts.accounts.pop())
+    body = costs(client, group="cluster")
+    assert money(body["total"]["total_cost"]) == home.bill
+    assert {row["key"]["cluster"] for row in body["rows"]} == {"cluster-1", "cluster-2"}
