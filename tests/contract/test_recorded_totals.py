@@ -237,7 +237,7 @@ async def test_issue_of_every_day_is_reported_once(replay: ReplayServer, cluster
 
 
 async def test_source_states_its_product_and_cluster(replay: ReplayServer) -> None:
-    body = answer(await costs_of(replay, "aurora", WHOLE), DetailLevel.SUMMARY, "aurora-account")
+    body = answer(await costs_of(replay, "aurora", WHOLE), DetailLevel.SUMMARY, cloud_account_id="aurora-account")
     assert body["source"] == {
         "product": "OpenCost",
         "version": "dev (HEAD)",

@@ -64,7 +64,7 @@ def test_the_answer_is_what_the_command_prints(replay: ReplayServer) -> None:
     read = asyncio.run(get_cluster_costs(Cluster(url), window, clock=FixedClock()))
     for level in DetailLevel:
         assert answer(read, level) == costs(url, "--by", level.value)
-    assert answer(read, DetailLevel.SUMMARY, "5d8f")["cloud_account_id"] == "5d8f"
+    assert answer(read, DetailLevel.SUMMARY, cloud_account_id="5d8f")["cloud_account_id"] == "5d8f"
     assert read.summary[Component.MANAGEMENT] is None
     known = [amount for amount in read.summary.values() if amount is not None]
     assert sum(known) == read.bill.total
