@@ -53,7 +53,7 @@ def lines() -> list[Line]:
     return [
         Line(
             "service",
-            f"loop silence: {size['pods']:,} pods read over HTTP, {_CLIENTS} clients asking cached answers",
+            f"loop silence: {size['pods']:,} pods read over HTTP, {_CLIENTS} clients requesting cached answers",
             f"{after.by_cpu:.0f} ms of CPU at the longest ({after.by_clock:.0f} ms by the clock); all on the loop "
             f"{before.by_cpu:.0f} ms; without the large day {nothing.by_cpu:.0f} ms ({nothing.by_clock:.0f} ms)",
             f"under {_MOST_MS:.0f} ms",

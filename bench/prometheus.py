@@ -45,7 +45,7 @@ def lines() -> list[Line]:
     seconds = {name: one["seconds"] for name, one in found.items()}
     ratio, questions = seconds["ours"] / seconds["bare"], found["ours"]["questions"]
     return [
-        Line("prometheus", "a week, one cluster", f"{PODS} pods, {_BALANCERS} balancers, a sample every minute"),
+        Line("prometheus", "a week, one cluster", f"{PODS} pods, {_BALANCERS} load balancers, a sample every minute"),
         Line("prometheus", "bare HTTP requests, not even decoded", f"{seconds['bare'] * 1e3:.0f} ms"),
         Line(
             "prometheus",
@@ -56,7 +56,7 @@ def lines() -> list[Line]:
         ),
         Line(
             "prometheus",
-            "questions to the server",
+            "requests to the server",
             f"{questions:.0f}",
             f"at most {_MOST_QUESTIONS}",
             questions <= _MOST_QUESTIONS,

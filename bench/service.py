@@ -66,9 +66,9 @@ def lines(seconds: float = SECONDS) -> list[Line]:
         ),
         Line(
             "service",
-            f"{MISSES} clients at once, {_MISSED_DAYS} days that nobody has asked for yet",
-            f"{answered} answers, {questions:g} questions to the source",
-            "one question a day",
+            f"{MISSES} clients at once, {_MISSED_DAYS} days that nobody has requested yet",
+            f"{answered} answers, {questions:g} requests to the source",
+            "one request a day",
             (answered, questions) == (MISSES, _MISSED_DAYS),
         ),
         *loop_silence.lines(),
