@@ -8,6 +8,7 @@ import ibis
 import pyarrow as pa
 from ibis import ir
 
+from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.lake import Scan
 from kubetally.store.lake.schema import ALLOCATIONS, RENAMED
 
@@ -47,7 +48,16 @@ class DuckEngine:
         self._connection.disconnect()
 
     def _table_of(self, paths: tuple[str, ...]) -> ir.Table:
-        """The rows of files. What the engine knows of them is kept, because it reads their footers for it."""
+        """The rows of files. What the engine knows of them is kept, because it reads their footers for it.
+
+        Raises: StoreError, for files in an object store.
+        """
+        if "://" in paths[0]:
+            raise StoreError(
+                "the native API reads a lake on a disk, and this one is in an object store: use the metroculus API or "
+                "`kubetally costs`, or set KUBETALLY_LAKE_URL to a folder",
+                code="lake_not_on_disk",
+            )
         with self._running:
             if paths in self._files:
                 self._files.move_to_end(paths)
