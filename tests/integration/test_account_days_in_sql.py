@@ -89,7 +89,7 @@ def test_day_read_before_a_correction_gets_the_new_currency(meta: Metadata) -> N
     assert meta.days.unreconciled() == [A]
 
 
-def test_a_day_whose_source_states_another_currency_changes_nothing(meta: Metadata) -> None:
+def test_day_that_states_another_currency_changes_nothing(meta: Metadata) -> None:
     put(meta, 1, "assumed", ASSUMED)
     put(meta, 2, "told", SOURCE, day=NEXT)
     with pytest.raises(CurrencyConflict, match=r"'prod' can't become EUR: 1 stored day is in USD") as caught:

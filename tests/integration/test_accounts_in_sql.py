@@ -216,7 +216,7 @@ def test_credentials_moved_to_another_account_are_not_handed_out(accounts: Accou
 
 
 @pytest.mark.parametrize("written", ["http://jane:hunter2@host:9003", "ftp://jane:hunter2@host"])
-def test_url_written_by_hand_is_kept_and_shown_without_its_password(
+def test_url_written_by_hand_is_shown_without_its_password(
     accounts: Accounts, database: Database, written: str
 ) -> None:
     prod = accounts.add(account(accounts))
@@ -305,7 +305,7 @@ def test_accounts_outlast_the_migrations_of_what_was_collected(opens: Opens, dat
     assert opens().all() == [kept]
 
 
-def test_the_second_migration_is_finished_wherever_it_was_interrupted(database: Database) -> None:
+def test_interrupted_second_migration_is_finished(database: Database) -> None:
     for undone in (
         ["DROP TABLE leases", "DROP TABLE histories"],
         ["DROP TABLE coverage"],
@@ -318,7 +318,7 @@ def test_the_second_migration_is_finished_wherever_it_was_interrupted(database: 
         assert downgrade(database.url, revision="0001") == "0001"
 
 
-def test_the_migrations_make_the_tables_that_the_program_works_with(database: Database) -> None:
+def test_migrations_make_the_tables_of_the_program(database: Database) -> None:
     upgrade(database.url)
     engine = open_engine(database.url)
     try:

@@ -56,9 +56,7 @@ def test_day_not_stored_at_that_time_is_missing(home: Home, upstream: tuple[Upst
     assert f"as of {then[:10]}" in home.call("costs", "aurora", *WHOLE, "--as-of", then).out
 
 
-def test_account_with_unreadable_days_does_not_end_answers_of_others(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_unreadable_days_of_one_account_leave_other_answers(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
     added(home, server)
     home.add("again", "--url", f"{server.url}/aurora")

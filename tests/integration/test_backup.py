@@ -205,7 +205,7 @@ def test_a_database_that_was_only_set_up_is_empty(database: Database, sqlite: Da
     assert [row["name"] for row in everything(database)["organization"]] == ["default"]
 
 
-def test_a_dump_of_an_older_version_comes_to_the_tables_of_this_one(database: Database, sqlite: Database) -> None:
+def test_older_dump_is_read_into_the_current_tables(database: Database, sqlite: Database) -> None:
     lines = dumped(sqlite)
     old = [line for line in lines[1:-1] if json.loads(line)["table"] in TABLES[:2]]
     older = sealed([lines[0].replace(schema.NEWEST.encode(), b"0001"), *old])
@@ -216,9 +216,7 @@ def test_a_dump_of_an_older_version_comes_to_the_tables_of_this_one(database: Da
     assert everything(database)["collections"] == []
 
 
-def test_a_dump_of_an_older_version_is_restored_where_the_newer_tables_are(
-    database: Database, sqlite: Database
-) -> None:
+def test_older_dump_is_restored_into_newer_tables(database: Database, sqlite: Database) -> None:
     upgrade(database.url)
     lines = dumped(sqlite)
     old = [line for line in lines[1:-1] if json.loads(line)["table"] in TABLES[:2]]
@@ -302,7 +300,7 @@ def test_rows_that_the_database_refuses_leave_nothing_behind(database: Database,
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\x1f\x8b\x08\x00", b"CREATE TABLE x;\n", b"{}\n", b"[]\n"])
-def test_what_is_no_dump_is_refused_before_the_database_is_looked_at(content: bytes, tmp_path: Path) -> None:
+def test_invalid_dump_is_refused_before_the_database_is_read(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "kubetally.db"
     with pytest.raises(DumpUnusable, match="give the file that was written as one") as caught:
         load(f"sqlite:///{file}", BytesIO(content))

@@ -184,7 +184,7 @@ def test_without_data_figures_are_null_and_never_zero(faulty: FaultServer, fault
     assert [error["kind"] for error in body["errors"]] == ["window_without_data"]
 
 
-def test_a_partial_answer_keeps_its_numbers_and_says_what_is_missing(faulty: FaultServer) -> None:
+def test_partial_answer_keeps_figures_and_names_what_is_missing(faulty: FaultServer) -> None:
     body = costs(faulty.fault_url("noassets", "aurora"), "--by", "namespace", window=DAY)
     assert (body["status"], body["assets_complete"]) == ("partial", False)
     assert all(isinstance(body["summary"][key], float) for key in SEVEN)
@@ -202,7 +202,7 @@ def test_an_opencost_has_no_savings_which_is_not_zero(bodies: dict[str, dict[str
     assert "savings_recommendations" not in body
 
 
-def test_savings_are_per_month_with_what_falls_on_the_window_beside() -> None:
+def test_savings_are_per_month_and_prorated_to_the_window() -> None:
     with Served(recorded_but(lambda _path, _data: None, savings=SAVINGS)) as server:
         for by in LEVELS:
             body = costs(server.url, "--by", by, window=DAY)

@@ -40,7 +40,7 @@ def lake(tmp_path: Path, meta: Metadata) -> DeltaLake:
     return lake
 
 
-def test_every_day_is_read_while_its_source_has_it_and_then_monthly() -> None:
+def test_days_are_read_while_their_source_has_them_then_monthly() -> None:
     ages = [age for age in range(-1, 100) if is_in_share(DAY, today=days_after(age).date())]
     assert ages == [1, 7, 13, 30, 60, 90]
 

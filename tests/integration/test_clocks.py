@@ -72,7 +72,7 @@ def test_maintain_removes_no_history_by_a_clock_that_may_be_ahead(
         backfill(home)  # by the same clock
 
 
-def test_collector_ahead_removes_no_history_though_it_collects_first(
+def test_collector_with_fast_clock_removes_no_history(
     home: Home, upstream: tuple[Upstream, Served], start: Callable[..., Program]
 ) -> None:
     _with_history(home, upstream)

@@ -161,7 +161,7 @@ async def test_json_counts_as_it_is_however_it_is_sent(faulty: FaultServer, send
 
 
 @pytest.mark.parametrize(("kind", "expected"), FAILING.items())
-async def test_a_source_that_gives_nothing_is_a_typed_error_with_one_line_in_the_log_for_each_failure(
+async def test_unreadable_source_is_a_typed_error_logged_in_one_line(
     faulty: FaultServer, kind: str, expected: tuple[str, str]
 ) -> None:
     began = time.monotonic()
@@ -221,7 +221,7 @@ async def test_a_metadata_address_is_refused_before_anything_is_sent() -> None:
         await ask("http://169.254.169.254")
 
 
-async def test_one_cluster_that_hangs_is_cut_at_the_deadline_and_the_others_are_whole(faulty: FaultServer) -> None:
+async def test_hanging_cluster_is_cut_and_the_others_are_whole(faulty: FaultServer) -> None:
     clusters = [Cluster(faulty.fault_url("hang", "aurora")), Cluster(faulty.url_of("cygnus"))]
     done: list[None] = []
     with capture_logs() as logs:
@@ -306,7 +306,7 @@ async def test_a_source_that_fails_once_is_asked_again(faulty: FaultServer) -> N
 
 
 @pytest.mark.parametrize("day", range(3))
-async def test_one_day_of_three_that_fails_is_missing_by_name_and_the_others_are_whole(day: int) -> None:
+async def test_failed_day_of_three_is_missing_and_the_others_are_whole(day: int) -> None:
     with Served(instead(lambda asked: BROKEN if of_day(day)(asked) else None)) as source:
         costs = await ask(source.url, WHOLE)
     with Served(instead(lambda _: None)) as source:
@@ -321,7 +321,7 @@ async def test_one_day_of_three_that_fails_is_missing_by_name_and_the_others_are
     assert (error["start"], error["end"], error["code"]) == (*DAYS[day], "source_failed")
 
 
-async def test_two_days_that_fail_alike_are_not_taken_for_what_lies_between_them() -> None:
+async def test_two_failed_days_do_not_hide_the_day_between_them() -> None:
     with Served(instead(lambda asked: BROKEN if of_day(0)(asked) or of_day(2)(asked) else None)) as source:
         costs = await ask(source.url, WHOLE)
     missing = [issue.window for issue in of_kind(costs, IssueKind.SOURCE_FAILED)]
@@ -481,14 +481,14 @@ async def test_a_chosen_cluster_has_its_own_figures_only(faulty: FaultServer, cl
     assert costs.assets_complete
 
 
-async def test_a_cluster_that_is_not_there_is_an_error_that_names_those_that_are(faulty: FaultServer) -> None:
+async def test_unknown_cluster_is_an_error_that_names_the_known_ones(faulty: FaultServer) -> None:
     with pytest.raises(ClusterNotThere) as caught:
         await ask(faulty.fault_url("twoclusters", "aurora"), cluster_id="australis")
     assert f"aurora, {OTHER_CLUSTER}" in str(caught.value)
     assert "'australis'" in str(caught.value)
 
 
-async def test_assets_of_a_cluster_that_ran_nothing_are_not_billed_to_another() -> None:
+async def test_assets_of_an_idle_cluster_are_not_billed_to_another() -> None:
     def with_another_node(asked: Asked) -> Any:
         if asked.path != "/assets":
             return None

@@ -95,9 +95,7 @@ FAILING = {
 
 
 @pytest.mark.parametrize("fault", FAILING)
-async def test_a_prometheus_that_fails_makes_the_answer_partial_and_leaves_the_rest(
-    fault: str, replay: ReplayServer
-) -> None:
+async def test_failing_prometheus_makes_the_answer_partial(fault: str, replay: ReplayServer) -> None:
     without = await costs(replay.url_of("cygnus"), None)
     with Served(lambda asked: _probed(FAILING[fault], asked.params["query"])) as server:
         url = "http://127.0.0.1:1" if fault == "unreachable" else server.url
@@ -116,7 +114,7 @@ def _probed(answer: object, query: str) -> object:
     return answer
 
 
-async def test_a_prometheus_that_hangs_is_cut_at_the_deadline_and_holds_no_costs(replay: ReplayServer) -> None:
+async def test_hanging_prometheus_is_cut_and_does_not_delay_costs(replay: ReplayServer) -> None:
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
@@ -131,7 +129,7 @@ async def test_a_prometheus_that_hangs_is_cut_at_the_deadline_and_holds_no_costs
     assert issue.facts["code"] == "deadline_passed"
 
 
-async def test_a_prometheus_that_holds_nothing_leaves_the_fee_unknown_and_the_answer_whole(
+async def test_empty_prometheus_leaves_the_fee_unknown(
     replay: ReplayServer, recorded_prometheus: RecordedPrometheus
 ) -> None:
     nothing = {"status": "success", "data": {"resultType": "matrix", "result": []}}

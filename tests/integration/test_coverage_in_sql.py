@@ -110,7 +110,7 @@ def test_an_account_that_is_removed_keeps_its_history(opens: Opener, database: D
     assert held(opens().coverage, account_id="gone") == ["c1"]
 
 
-def test_days_of_many_accounts_are_one_question_that_decodes_no_head(coverage: SqlCoverage) -> None:
+def test_days_of_many_accounts_are_one_query_without_heads(coverage: SqlCoverage) -> None:
     accounts = [f"account-{number:02}" for number in range(50)]
     for number in range(3):
         day = DAY + timedelta(days=number)
@@ -193,7 +193,7 @@ def test_missing_tables_are_an_error(coverage: SqlCoverage, database: Database) 
         coverage.days(DAY, end=END)
 
 
-def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: Path) -> None:
+def test_writer_and_many_readers_share_a_sqlite_file(tmp_path: Path) -> None:
     first, end = DAY, DAY + timedelta(days=40)
     done = threading.Event()
 

@@ -113,7 +113,7 @@ def test_day_collected_in_the_future_is_provisional(coverage: Coverage, clock: S
     assert known.state is DayState.SETTLED
 
 
-def test_missing_day_holds_no_longer_and_an_earlier_one_is_restored(coverage: Coverage) -> None:
+def test_missing_day_ends_and_an_earlier_one_is_restored(coverage: Coverage) -> None:
     for version, name in enumerate(("first", "second"), 1):
         coverage.intend([collection(name)])
         coverage.confirm([name], version)
@@ -316,7 +316,7 @@ def test_days_that_an_earlier_version_stored_are_examined_once(coverage: Coverag
     assert (day.hours_covered, day.state) == (12, DayState.PROVISIONAL)
 
 
-def test_a_day_that_was_replaced_while_it_was_examined_stays_as_it_is(coverage: Coverage) -> None:
+def test_day_replaced_during_examination_is_unchanged(coverage: Coverage) -> None:
     (old,) = keep(coverage, 1, collection("old", examined_by=0))
     (newer,) = keep(coverage, 2, collection("newer", examined_by=1))
     coverage.note_examined([replace(old, head=replace(old.head, covered=()), examined_by=1)])

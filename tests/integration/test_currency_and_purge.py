@@ -66,9 +66,7 @@ def settings(home: Home) -> Settings:
     return Settings(home=str(home.folder))
 
 
-def test_correcting_a_currency_relabels_days_whose_source_states_none(
-    home: Home, source: tuple[Source, Served]
-) -> None:
+def test_corrected_currency_relabels_days_that_state_none(home: Home, source: tuple[Source, Served]) -> None:
     added(home, source[1])
     backfill(home)
     backfill(home)  # so that there are replaced collections too

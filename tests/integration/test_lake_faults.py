@@ -345,7 +345,7 @@ def wait_for_bytes(url: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("free_pages", range(0, 24, 2))
-def test_a_full_disk_changes_nothing_and_with_space_again_it_goes_on(small_disk: Path, free_pages: int) -> None:
+def test_full_disk_changes_nothing_and_writing_resumes(small_disk: Path, free_pages: int) -> None:
     url, pad = str(small_disk / "lake"), small_disk / "pad"
     lake = DeltaLake(url)
     lake.put([cluster_day(account, pods=40) for account in ACCOUNTS])

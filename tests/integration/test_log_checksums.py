@@ -88,7 +88,7 @@ def test_checksums_of_an_earlier_lake_are_noted_at_the_next_commit(lake_folder: 
     assert meta.log_files.noted() == noted
 
 
-def test_checksums_beyond_an_earlier_copy_of_the_lake_are_forgotten(lake_folder: Path, meta: Metadata) -> None:
+def test_checksums_beyond_a_restored_lake_are_forgotten(lake_folder: Path, meta: Metadata) -> None:
     newest = max((lake_folder / "assets" / "_delta_log").glob("*.json"))
     newest.unlink()
     lake = DeltaLake(str(lake_folder))

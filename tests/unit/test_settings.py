@@ -110,7 +110,7 @@ def test_the_home_folder_is_one_of_the_users() -> None:
     assert Settings().home_folder == Path("~/.kubetally").expanduser()
 
 
-def test_a_token_file_comes_before_the_token_and_loses_its_line_break(tmp_path: Path) -> None:
+def test_token_file_precedes_the_token_and_is_stripped(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("from-the-file\n")
     sent = headers_sent({"KUBETALLY_SOURCE_TOKEN": "from-the-variable", "KUBETALLY_SOURCE_TOKEN_FILE": str(file)})
@@ -162,7 +162,7 @@ def test_unknown_variable_has_its_nearest_setting(name: str, meant: str | None) 
     assert list(unknown_variables({name: "1", "HOME": "/", "KUBETALLY_HOME": "/"})) == [(name, meant)]
 
 
-def test_settings_and_variables_of_kubernetes_services_are_not_unknown() -> None:
+def test_settings_and_kubernetes_service_variables_are_known() -> None:
     known = {variable(one): "1" for one in fields(Settings)}
     of_services = {
         "KUBETALLY_SERVICE_HOST": "10.0.0.1",

@@ -78,7 +78,7 @@ def test_what_is_raised_is_raised() -> None:
         run(fail())
 
 
-async def test_work_is_done_or_until_it_is_stopped_and_is_never_left_behind() -> None:
+async def test_work_runs_until_done_or_stopped_and_never_outlives_it() -> None:
     started, ended = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:

@@ -16,7 +16,7 @@ def node(cpu: str, ram: str, gpu: str = "0") -> Costs:
     return Costs(cpu=micros(cpu), ram=micros(ram), gpu=micros(gpu))
 
 
-def test_without_discount_and_adjustment_a_node_costs_its_list_price() -> None:
+def test_node_without_discount_costs_its_list_price() -> None:
     assert node_costs(cpu=8.0, ram=2.0, gpu=5.0, discount=0.0, total=15.0) == node("8", "2", "5")
 
 

@@ -178,7 +178,7 @@ def test_a_row_without_node_ran_on_one_of_them_and_stays_out() -> None:
     """)
 
 
-def test_a_row_that_costs_nothing_on_an_unknown_node_changes_nothing() -> None:
+def test_free_row_on_an_unknown_node_changes_nothing() -> None:
     day = booked("""
         node n1              cpu 8
         pod shop/web-1 @gone ram 0
@@ -201,7 +201,7 @@ def test_volume_without_a_disk_enters_the_bill() -> None:
     assert [name for issue in day.issues for name in issue.facts.get("resources", ())] == ["volume nfs-7"]
 
 
-def test_a_balancer_that_no_asset_stands_for_enters_once_for_all_rows() -> None:
+def test_load_balancer_without_asset_counts_once_for_all_rows() -> None:
     day = booked("""
         balancer shop/web    0.60
         pod shop/web-1       lb:shop/web 0.60
@@ -392,7 +392,7 @@ def test_external_costs_are_what_rows_carry_with_or_without_assets() -> None:
 
 
 @given(readings())
-def test_shared_is_never_on_the_bill_and_external_is_what_rows_carry(answer: Reading) -> None:
+def test_shared_is_never_billed_and_external_is_that_of_rows(answer: Reading) -> None:
     day = book(answer)
     assert day.bill.shared == 0
     assert sum(row.costs.shared for row in day.rows) == 0
@@ -418,7 +418,7 @@ def test_a_measured_fee_is_overhead_and_no_longer_unknown() -> None:
     assert (day.not_measured, day.issues) == (frozenset(), ())
 
 
-def test_a_fee_that_is_measured_as_nothing_is_nothing_and_not_unknown() -> None:
+def test_fee_measured_as_zero_is_zero_not_unknown() -> None:
     assert Component.MANAGEMENT not in booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 fee 0").not_measured
     assert Component.MANAGEMENT in booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 lb 1").not_measured
 
@@ -504,7 +504,7 @@ def test_without_assets_what_was_measured_still_counts() -> None:
 
 
 @given(readings())
-def test_a_component_has_one_source_and_what_was_measured_is_the_last(answer: Reading) -> None:
+def test_component_has_one_source_and_metrics_come_last(answer: Reading) -> None:
     day, without = book(answer), book(replace(answer, infrastructure=None))
     found = infrastructure_of(answer)
     measured = {

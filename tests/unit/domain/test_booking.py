@@ -222,7 +222,7 @@ def test_only_small_differences_are_rounding() -> None:
     assert ledger(day)[3] == "difference unknown cpu 0.000016"
 
 
-def test_balancers_in_part_and_balancers_twice_do_not_hide_each_other() -> None:
+def test_partial_and_duplicate_load_balancers_are_both_found() -> None:
     day = booked("""
         balancer shop/web   1
         balancer shop/api   1

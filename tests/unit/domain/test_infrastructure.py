@@ -49,7 +49,7 @@ def test_every_hour_of_a_part_lies_inside_it(whole: Infrastructure, at: list[tim
     assert all(part.window.contains(hour.span) for part in parts_of(whole, at) for hour in part.hours)
 
 
-def test_a_quarter_of_an_hour_is_a_quarter_of_what_was_measured_in_it() -> None:
+def test_quarter_of_an_hour_has_a_quarter_of_its_figures() -> None:
     hour = Window(MIDNIGHT, MIDNIGHT + HOUR)
     whole = MeasuredHour(hour, 100_000, 40, NetworkClasses(8, 4, 0), NetworkBytes(2.0**30, 0.0, 4.0))
     quarter = whole.within(Window(MIDNIGHT + HOUR / 4, MIDNIGHT + HOUR / 2))

@@ -123,7 +123,7 @@ def test_a_split_teaches_by_example() -> None:
     assert split(0, [1, 2]) == [0, 0]
 
 
-def test_rounding_to_a_sum_prefers_larger_remainders_then_earlier_parts() -> None:
+def test_rounding_prefers_larger_remainders_then_earlier_parts() -> None:
     assert round_to_sum([15, 25, 28], denominator=10, total=7) == [2, 2, 3]
     assert round_to_sum([15, 25, 28], denominator=10, total=6) == [1, 2, 3]
     assert round_to_sum([-15, 35], denominator=10, total=2) == [-1, 3]

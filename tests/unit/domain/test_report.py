@@ -51,7 +51,7 @@ def test_namespaces_and_lines_add_up_to_the_bill(days: list[Booking]) -> None:
 
 
 @given(answers())
-def test_workloads_of_a_namespace_add_up_to_it_and_pods_to_their_workload(costs: ClusterReport) -> None:
+def test_workloads_add_up_to_namespaces_and_pods_to_workloads(costs: ClusterReport) -> None:
     workloads = costs.by(*WORKLOAD)
     for group in costs.by("namespace"):
         mine = [workload for workload in workloads if workload.key[0] == group.key[0]]
@@ -75,7 +75,7 @@ def test_the_causes_of_the_unexplained_line_add_up_to_it(costs: ClusterReport) -
 
 
 @given(answers())
-def test_the_balance_of_all_days_is_the_sum_of_theirs_and_agrees_with_the_lines(costs: ClusterReport) -> None:
+def test_balance_of_days_is_their_sum_and_agrees_with_the_lines(costs: ClusterReport) -> None:
     sheets = costs.balance
     lines = {line.kind: line.costs for line in costs.lines}
     for component, sheet in sheets.items():
@@ -162,7 +162,7 @@ def test_the_same_workload_of_two_days_is_one() -> None:
     assert costs.coverage.hours_covered == costs.coverage.hours_asked == 48
 
 
-def test_efficiency_of_days_is_of_their_sums_and_idle_does_not_count() -> None:
+def test_efficiency_of_days_is_of_their_sums_without_idle() -> None:
     def day(used: int, requested: int) -> str:
         hours = f"cpu_core_usage_hours {used} cpu_core_request_hours {requested}"
         return f"node n1 cpu 50\npod shop/web-1 @n1 cpu 1 {hours}\nidle @n1 cpu 49"

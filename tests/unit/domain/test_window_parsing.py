@@ -220,7 +220,7 @@ def test_window_that_begins_now_is_not_in_the_future() -> None:
 
 
 @pytest.mark.parametrize("text", ["3m", "12m", "1m"])
-def test_minutes_or_months_are_offered_in_forms_that_are_understood(text: str) -> None:
+def test_minutes_or_months_are_offered_in_valid_forms(text: str) -> None:
     with pytest.raises(InvalidWindow) as refused:
         parse_window(text, NOW)
     minutes, months = re.findall(r"(?:minutes write|months) ([0-9TZ:,-]+[0-9Z])", str(refused.value))

@@ -193,7 +193,7 @@ def test_more_containers_than_the_column_holds_are_an_error() -> None:
         allocation_table(cluster_day("a", rows=[Row(Kind.WORKLOAD, containers=2**31)]))
 
 
-def test_a_word_that_a_later_version_wrote_is_an_error_that_names_it() -> None:
+def test_word_of_a_later_version_is_an_error_that_names_it() -> None:
     table = allocation_table(cluster_day("a", rows=[Row(Kind.IDLE)]))
     at = table.schema.get_field_index("kind")
     table = table.set_column(at, table.schema.field(at), pa.array(["dark_matter"]))

@@ -45,7 +45,7 @@ def test_an_empty_table_takes_an_account_away() -> None:
     assert accounts_of(pa.concat_tables(together)) == ACCOUNTS[1:]
 
 
-def test_rows_of_a_collection_that_is_to_stay_lie_beside_the_new_ones() -> None:
+def test_rows_of_a_kept_collection_stay_beside_the_new_ones() -> None:
     old, new = tables(), tables(generation=1)
     together = merged(pa.concat_tables(old.values()), {"account-03": new["account-03"]}, keep={f"account-03-{DAY}-0"})
     ids = set(pa.concat_tables(together)["collection_id"].to_pylist())

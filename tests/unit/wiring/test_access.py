@@ -20,14 +20,14 @@ def sent(settings: Settings, own: Credentials | None = None, url: SourceUrl = UR
     return access_of(url, settings, own or Credentials()).request_headers()
 
 
-def test_the_log_in_of_the_settings_is_sent_where_the_account_has_none() -> None:
+def test_login_of_the_settings_is_sent_for_accounts_without_one() -> None:
     assert sent(SETTINGS)["authorization"].startswith("Basic ")
     assert sent(Settings(source_token="t"))["authorization"] == "Bearer t"
     assert "authorization" not in sent(Settings())
 
 
 @pytest.mark.parametrize("own", [Credentials(token="own"), Credentials(user="own"), Credentials(password="own")])
-def test_an_account_with_any_log_in_of_its_own_sends_none_of_the_settings(own: Credentials) -> None:
+def test_account_with_its_own_login_sends_none_of_the_settings(own: Credentials) -> None:
     for settings in (SETTINGS, Settings(source_token="env-token")):
         authorization = sent(settings, own)["authorization"]
         assert authorization == sent(Settings(), own)["authorization"]
@@ -38,7 +38,7 @@ def test_headers_of_both_are_sent_and_the_account_s_come_first() -> None:
     assert {name: headers[name] for name in ("x-a", "x-b", "x-c")} == {"x-a": "env", "x-b": "own", "x-c": "own"}
 
 
-def test_an_account_s_header_comes_first_however_its_name_is_written() -> None:
+def test_account_header_comes_first_in_any_spelling() -> None:
     assert sent(Settings(source_headers="X-Scope: env"), Credentials(headers={"x-scope": "own"}))["x-scope"] == "own"
     assert sent(Settings(source_headers="x-scope: env"), Credentials(headers={"X-Scope": "own"}))["x-scope"] == "own"
 

@@ -51,7 +51,7 @@ def test_an_account_that_is_named_is_looked_for_even_so(settings: Settings) -> N
         load_clusters(["prod"], settings)
 
 
-def test_accounts_that_are_no_clusters_are_left_out_of_all_and_refused_by_name(settings: Settings) -> None:
+def test_accounts_that_are_no_clusters_are_skipped_or_refused(settings: Settings) -> None:
     prod = added(settings)
     with open_accounts(settings) as accounts:
         bucket = Account("2e0a6a5c-0000-4000-8000-000000000001", prod.organization_id, "bucket", AccountType.AWS_CNR)
@@ -106,7 +106,7 @@ def test_a_log_in_is_not_sent_in_plain_where_it_was_given_for_tls(settings: Sett
     assert account.credentials.is_empty
 
 
-def test_a_new_log_in_in_the_url_takes_the_place_of_the_old_one_and_keeps_headers(settings: Settings) -> None:
+def test_new_login_in_the_url_replaces_the_old_and_keeps_headers(settings: Settings) -> None:
     add(AccountDraft("prod", NOBODY, token="old", headers={"X": "1"}), settings)
     [account] = update("prod", AccountDraft(url="http://jane:new@127.0.0.1:1"), settings).accounts
     credentials = account.credentials
@@ -172,7 +172,7 @@ def test_an_account_that_comes_to_read_the_same_metrics_is_told(settings: Settin
     assert not any(SAME_METRICS in one for one in update("second", AccountDraft(tenant="new"), settings).warnings)
 
 
-def test_a_header_that_chooses_a_tenant_makes_other_metrics_of_the_same_server(settings: Settings) -> None:
+def test_tenant_header_selects_other_metrics_of_the_same_server(settings: Settings) -> None:
     for name in ("first", "second"):
         headers = {"X-Scope-OrgID": name}
         stated = AccountDraft(
@@ -181,14 +181,14 @@ def test_a_header_that_chooses_a_tenant_makes_other_metrics_of_the_same_server(s
         assert not any(SAME_METRICS in one for one in add(stated, settings).warnings)
 
 
-def test_accounts_that_have_the_server_of_the_settings_are_told_too(settings: Settings) -> None:
+def test_accounts_with_the_default_prometheus_are_named_too(settings: Settings) -> None:
     with_server = replace(settings, prometheus_url=SourceUrl.parse(METRICS))
     warnings(with_server, "first", cluster_id="c")
     assert SAME_METRICS in warnings(with_server, "second", cluster_id="c")
     assert "management fee of 'third' is unknown" in warnings(with_server, "third")
 
 
-def test_all_accounts_of_one_server_that_nothing_tells_apart_are_named_in_one_line(settings: Settings) -> None:
+def test_indistinct_accounts_of_one_server_are_named_in_one_line(settings: Settings) -> None:
     for name in ("first", "second"):
         warnings(settings, name, prometheus_url=METRICS)
     told = [one for one in warnings(settings, "third", prometheus_url=METRICS).splitlines() if "Prometheus" in one]

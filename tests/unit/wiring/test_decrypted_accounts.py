@@ -54,7 +54,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(accounts, ring)
 
 
-def test_asking_one_of_many_accounts_decrypts_its_own_credentials_only(fleet: Fleet) -> None:
+def test_reading_one_account_decrypts_only_its_credentials(fleet: Fleet) -> None:
     for number in range(20):
         fleet.add(f"a{number}", f"http://prometheus-{number}")
     fleet.add("without", None)
@@ -64,7 +64,7 @@ def test_asking_one_of_many_accounts_decrypts_its_own_credentials_only(fleet: Fl
     assert fleet.ring.decrypted == ["a7"]
 
 
-def test_accounts_of_one_prometheus_are_decrypted_for_their_tenants(fleet: Fleet) -> None:
+def test_accounts_of_one_prometheus_are_decrypted_for_tenants(fleet: Fleet) -> None:
     for name, url in (("a", "http://shared"), ("b", "http://SHARED:80/"), ("c", "http://own"), ("d", str(DEFAULT))):
         fleet.add(name, url)
     places = read_places(fleet.accounts, [DEFAULT])

@@ -15,7 +15,7 @@ TO_DO = "correct or unset it"
 
 @pytest.mark.parametrize("name", ["KUBECOST_API_URL", "KUBETALLY_PROMETHEUS_URL"])
 @pytest.mark.parametrize("url", [f"ftp://jane:{SECRET}@host", "host:9090", f"http://host/?key={SECRET}", "http://"])
-def test_a_url_that_can_t_be_one_is_refused_by_the_name_of_its_variable(name: str, url: str) -> None:
+def test_invalid_url_is_refused_by_its_variable(name: str, url: str) -> None:
     with pytest.raises(RequestError) as refused:
         check_settings(Settings.read({name: url}))
     message = str(refused.value)
@@ -25,7 +25,7 @@ def test_a_url_that_can_t_be_one_is_refused_by_the_name_of_its_variable(name: st
 
 
 @pytest.mark.parametrize("name", ["KUBETALLY_SOURCE_TOKEN", "KUBETALLY_PROMETHEUS_TOKEN"])
-def test_a_token_that_can_t_be_sent_is_refused_by_the_name_of_its_variable(name: str) -> None:
+def test_unsendable_token_is_refused_by_its_variable(name: str) -> None:
     with pytest.raises(RequestError, match=name) as refused:
         check_settings(Settings.read({name: f"{SECRET}\nX: 1"}))
     assert SECRET not in str(refused.value)
@@ -36,14 +36,14 @@ def test_a_token_that_can_t_be_sent_is_refused_by_the_name_of_its_variable(name:
     ("text", "code"),
     [(SECRET, "invalid_headers"), (f"X Y: {SECRET}", "unusable_setting"), ("Content-Length: 1", "unusable_setting")],
 )
-def test_headers_that_can_t_be_sent_are_refused_by_the_name_of_their_variable(name: str, text: str, code: str) -> None:
+def test_unsendable_headers_are_refused_by_their_variable(name: str, text: str, code: str) -> None:
     with pytest.raises(RequestError, match=f"^{name} .*{TO_DO}$") as refused:
         check_settings(Settings.read({name: text}))
     assert refused.value.code == code
     assert SECRET not in str(refused.value)
 
 
-def test_a_home_of_a_user_that_is_not_there_is_refused_by_the_name_of_its_variable() -> None:
+def test_home_of_an_unknown_user_is_refused_by_its_variable() -> None:
     with pytest.raises(RequestError, match=r"KUBETALLY_HOME can't be used: '~nobody-there/x'"):
         check_settings(Settings(home="~nobody-there/x"))
 

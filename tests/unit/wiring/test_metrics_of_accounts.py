@@ -41,13 +41,13 @@ def org(name: str) -> Credentials:
     return Credentials(headers={"X-Scope-OrgID": name})
 
 
-async def test_the_only_account_of_a_server_has_what_bears_no_cluster_too() -> None:
+async def test_only_account_of_a_server_gets_unlabelled_metrics_too() -> None:
     assert 'cluster_id=~"|a"' in await query_of(account(1, "", cluster_id="a"))
     assert "cluster_id" not in await query_of(account(1, ""))
 
 
 @pytest.mark.parametrize("tenant", [None, "t"])
-async def test_of_accounts_that_nothing_but_a_cluster_id_tells_apart_each_has_its_own_only(tenant: str | None) -> None:
+async def test_accounts_of_one_server_get_only_their_cluster_id(tenant: str | None) -> None:
     one, other = (account(n, "", cluster_id=name, tenant=tenant) for n, name in enumerate("ab", 1))
     assert 'cluster_id=~"a"' in await query_of(one, other)
 

@@ -38,7 +38,7 @@ def test_the_secret_is_in_no_representation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "mode"), [("", 0o600), (" \n", 0o600), (SECRET, 0o640)])
-def test_a_file_without_a_secret_or_one_that_others_know_is_refused(tmp_path: Path, content: str, mode: int) -> None:
+def test_empty_or_readable_secret_file_is_refused(tmp_path: Path, content: str, mode: int) -> None:
     file = tmp_path / "secret"
     file.write_text(content, "utf-8")
     file.chmod(mode)

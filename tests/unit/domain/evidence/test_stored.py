@@ -78,7 +78,7 @@ def test_a_cluster_that_is_stopped_every_night_lacks_nothing() -> None:
     assert examine_stored(short, before=short, after=short) == Examined()
 
 
-def test_pods_that_outlive_all_their_nodes_prove_hours_without_prices() -> None:
+def test_pods_that_outlive_their_nodes_prove_unpriced_hours() -> None:
     lossy = day([pod("n1"), pod("n2")], [node("n1", 12), node("n2", 12)])
     assert found(examine_stored(lossy)) == {"nodes": 12}
     unpriced = day([pod("n1"), pod("n2")], [node("n1", 24, cost=0), node("n2", 24, cost=0)])
@@ -90,7 +90,7 @@ def test_nodes_that_never_cost_anything_lack_no_price() -> None:
     assert examine_stored(day(free, [node(cost=0)])) == Examined()
 
 
-def test_one_node_that_its_pods_outlive_is_named_and_takes_no_hours() -> None:
+def test_node_outlived_by_its_pods_is_named_and_takes_no_hours() -> None:
     lossy = day([pod("n1"), pod("n2"), pod("n2", 24, name="other")], [node("n1"), node("n2", 6)])
     examined = examine_stored(lossy, before=FULL, after=FULL)
     assert found(examined) == {"nodes": None}

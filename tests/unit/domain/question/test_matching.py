@@ -15,7 +15,7 @@ def test_positive_operators_want_any_value_and_negated_ones_none() -> None:
     assert matches(parse_v2('label[app]<~:"w"+label[app]~>:"eb"+label[app]~:"e"'), row)
 
 
-def test_unallocated_matches_what_a_row_lacks_and_a_negation_keeps_it() -> None:
+def test_unallocated_and_negations_match_rows_without_the_key() -> None:
     bare, labelled = Row(), Row(labels={"app": "web"}, services=("front",))
     for text in ('label[app]:"__unallocated__"', 'services:"__unallocated__"', 'team:"__unallocated__"'):
         assert matches(parse_v2(text), bare)
@@ -41,7 +41,7 @@ def test_a_service_is_matched_whole_as_the_source_does() -> None:
     assert matches(parse_v2('services~>:"ack"'), row)
 
 
-def test_an_alias_is_the_label_it_stands_for_and_else_the_annotation() -> None:
+def test_alias_is_its_label_or_else_its_annotation() -> None:
     asked = parse_v2('product:"web"')
     assert matches(asked, Row(labels={"app": "web"}))
     assert matches(asked, Row(annotations={"app": "web"}))

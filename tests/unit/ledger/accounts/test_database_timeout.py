@@ -75,7 +75,7 @@ def test_check_gives_up_on_a_frozen_database_at_its_own_limit() -> None:
     asked(ask)
 
 
-def test_progress_of_a_frozen_database_is_the_last_one_with_its_age() -> None:
+def test_progress_of_a_frozen_database_is_the_last_with_its_age() -> None:
     async def ask(service: CostService, accounts: SilentAccounts) -> None:
         accounts.answers.clear()
         with pytest.raises(DatabaseSilent):

@@ -88,7 +88,7 @@ def test_fleet_sum_leaves_out_requests_that_nobody_measured() -> None:
     assert fleet.efficiency == (None, None, None)
 
 
-def test_fleet_sum_names_who_lacks_hours_and_keeps_currencies_apart() -> None:
+def test_fleet_sum_names_missing_hours_and_splits_currencies() -> None:
     whole, euro = used("http://a", 10, 9, 1_000_000), used("http://b", 10, 9, 1_000_000, "EUR")
     half = replace(whole, source=SourceIdentity("http://half"), coverage=replace(whole.coverage, hours_asked=48))
     empty = cluster_costs(window=DAY, source=SourceIdentity("http://empty"))

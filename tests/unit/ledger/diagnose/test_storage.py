@@ -95,7 +95,7 @@ def test_store_that_hangs_for_ten_seconds_is_a_problem() -> None:
         asyncio.run(probe(store, check, executor))
 
 
-def test_a_store_that_never_answered_is_a_problem_after_ten_seconds() -> None:
+def test_silent_store_is_a_problem_after_ten_seconds() -> None:
     async def probe(store: Hanging, check: StorageCheck) -> None:
         first = asyncio.create_task(check.latest())
         await asyncio.to_thread(store.asked.wait)

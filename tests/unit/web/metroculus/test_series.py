@@ -129,7 +129,7 @@ def test_bodies_have_the_keys_of_the_existing_api_in_order(url: str, metrics: Me
     assert ask(url, "kubecost_savings").text == f'{head()}"cpu_savings":[{sample}],"memory_savings":[],"errors":[]}}'
 
 
-def test_account_without_prometheus_has_the_code_before_the_message() -> None:
+def test_account_without_prometheus_has_code_before_message() -> None:
     with serving(CostService(AccountsInMemory([account(1, "http://127.0.0.1:1")]), by_http, FixedClock())) as url:
         error = (
             '{"kind":"not_measured","code":"no_prometheus","message":"these series come from a Prometheus, and this '
