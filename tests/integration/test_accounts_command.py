@@ -59,7 +59,7 @@ class Home:
 
     def names(self) -> list[str]:
         """What is remembered."""
-        return [one["name"] for one in self.call("accounts", "list", "--format", "json").json]
+        return [account["name"] for account in self.call("accounts", "list", "--format", "json").json]
 
     def raw(self) -> bytes:
         """All that its database has on disk."""
@@ -159,7 +159,7 @@ def doubled(ids: tuple[str, ...] = (AURORA, BOREALIS)) -> Callable[[Asked], Any]
                     other["name"] = "/".join(BOREALIS if part == AURORA else part for part in other["name"].split("/"))
                 rows["/".join(parts if BOREALIS in parts else [BOREALIS, *parts])] = other
 
-    listed = {one: {"id": one, "name": one.title()} for one in ids}
+    listed = {id_: {"id": id_, "name": id_.title()} for id_ in ids}
     return recorded_but(change, clusterInfoMap={"code": 200, "data": listed})
 
 
@@ -592,7 +592,7 @@ def test_all_clusters_become_accounts_with_their_own_costs(home: Home) -> None:
         done = home.run("accounts", "add", "hub", "--url", server.url, "--all-clusters")
         assert (done.code, done.err) == (0, "")
         ids = done.out.splitlines()
-        assert all(UUID4.fullmatch(f"{one}\n") for one in ids)
+        assert all(UUID4.fullmatch(f"{id_}\n") for id_ in ids)
         kept = home.call("accounts", "list", "--format", "json").json
         assert [(one["name"], one["cluster_id"], one["id"]) for one in kept] == [
             ("hub-aurora", "aurora", ids[0]),

@@ -48,7 +48,7 @@ def test_day_not_stored_at_that_time_is_missing(home: Home, upstream: tuple[Upst
     body = home.costs("aurora", "--as-of", then)
     assert source.asked == asked
     assert (body["status"], body["coverage"]["hours_covered"], body["coverage"]["hours_asked"]) == ("partial", 24, 72)
-    assert [(one["kind"], one["start"]) for one in body["errors"]] == [
+    assert [(error["kind"], error["start"]) for error in body["errors"]] == [
         ("not_held", "2026-11-20T00:00:00Z"),
         ("not_held", "2026-11-22T00:00:00Z"),
     ]

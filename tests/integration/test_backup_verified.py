@@ -76,7 +76,7 @@ def test_damaged_lake_is_not_written_over_a_good_backup(home: Home, tmp_path: Pa
     assert told in done.err
     assert "kubetally backfill" in done.err
     assert good.read_bytes() == before
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["good.tar", "home"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["good.tar", "home"]
 
 
 def test_partial_backup_is_written_to_a_new_file_only(home: Home, tmp_path: Path) -> None:
@@ -177,7 +177,8 @@ def test_verify_names_no_temporary_folder(home: Home, tmp_path: Path) -> None:
     bad = tmp_path / "bad.tar"
     with tarfile.open(tmp_path / "good.tar") as tar:
         entry = max(
-            (one for one in tar.getmembers() if "allocations/_delta_log/" in one.name), key=lambda one: one.name
+            (member for member in tar.getmembers() if "allocations/_delta_log/" in member.name),
+            key=lambda one: one.name,
         )
     content = bytearray((tmp_path / "good.tar").read_bytes())
     content[entry.offset_data] ^= 1

@@ -371,7 +371,7 @@ def test_settings_reach_the_source(faulty: FaultServer) -> None:
     euro = call("costs", "--url", faulty.url_of("aurora"), *DAY, "--format", "json", KUBETALLY_CURRENCY="eur").json
     assert euro["currency"] == "EUR"
     call("costs", "--url", faulty.fault_url("503", "draco"), *DAY, KUBETALLY_ATTEMPTS="1")
-    asked = [one.path for one in faulty.asked if one.cluster == "draco" and one.path == "/allocation"]
+    asked = [request.path for request in faulty.asked if request.cluster == "draco" and request.path == "/allocation"]
     assert len(asked) == 1
 
 
@@ -612,7 +612,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(faulty: FaultServer) -> None:
         stderr=subprocess.PIPE,
         env=environment(),
     )
-    while not any(one.path == "/allocation" for one in faulty.asked):
+    while not any(request.path == "/allocation" for request in faulty.asked):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

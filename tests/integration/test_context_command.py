@@ -145,7 +145,9 @@ def test_one_cluster_behind_two_accounts_is_told(home: Home, replay: ReplayServe
         home.add("three", "--url", replay.url_of("draco"))
         bodies = home.call("costs", *DAY, "--format", "json").json
         table = home.call("costs", *DAY).out
-    told = {body["cloud_account_id"]: [one for one in body["issues"] if "twice" in one["kind"]] for body in bodies}
+    told = {
+        body["cloud_account_id"]: [issue for issue in body["issues"] if "twice" in issue["kind"]] for body in bodies
+    }
     assert {name: len(told[home.show(name)["id"]]) for name in ("one", "two", "three")} == {
         "one": 1,
         "two": 1,

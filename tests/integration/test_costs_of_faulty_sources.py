@@ -205,7 +205,7 @@ async def test_no_data_has_null_figures_and_no_zero(faulty: FaultServer) -> None
     assert (body["idle_cost"], body["unallocated_cost"]) == (None, None)
     assert body["coverage"] == {"hours_asked": 72, "hours_covered": 0, "state": None}
     assert not {"lines", "breakdown_by_namespace", "breakdown_by_workload"} & body.keys()
-    assert [(one["start"], one["end"]) for one in body["errors"]] == [(DAYS[0][0], DAYS[2][1])]
+    assert [(error["start"], error["end"]) for error in body["errors"]] == [(DAYS[0][0], DAYS[2][1])]
 
 
 async def test_a_closed_port_is_an_unavailable_source() -> None:
@@ -560,7 +560,7 @@ async def test_half_a_day_without_assets_is_the_sum_of_its_rows(faulty: FaultSer
         assert half.coverage.hours_covered == 12
         assert not half.assets_complete
         assert half.bill.total / 1e6 == pytest.approx(sum(row["totalCost"] for row in rows), abs=1e-3)
-    asked = [one.params["window"] for one in faulty.asked if one.path == "/allocation"]
+    asked = [request.params["window"] for request in faulty.asked if request.path == "/allocation"]
     assert asked == ["2026-11-21T00:00:00Z,2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z,2026-11-22T00:00:00Z"]
 
 
@@ -602,7 +602,7 @@ async def test_an_edge_within_an_hour_is_that_hour_prorated() -> None:
         (issue,) = of_kind(costs, IssueKind.EDGES_PRORATED)
         assert issue.window == costs.window
     assert not of_kind(both, IssueKind.EDGES_PRORATED)
-    asked = [one.params["window"] for one in source.asked if one.path == "/allocation"]
+    asked = [request.params["window"] for request in source.asked if request.path == "/allocation"]
     assert all(
         start.endswith(":00:00Z") and end.endswith(":00:00Z") for start, end in (one.split(",") for one in asked)
     )

@@ -18,7 +18,7 @@ def findings(url: str, code: int = 0, **more: str) -> Findings:
     assert done.code == code, done.err
     for one in done.json["findings"]:
         assert one["level"] == "ok" or len(one["remedy"]) > 10, one
-    return {one["subject"]: one for one in done.json["findings"]}
+    return {finding["subject"]: finding for finding in done.json["findings"]}
 
 
 def levels(found: Findings) -> dict[str, str]:
@@ -186,7 +186,7 @@ def test_a_source_of_several_clusters_says_how_to_choose() -> None:
 def test_the_first_day_of_a_longer_window_is_read(replay: ReplayServer) -> None:
     replay.asked.clear()
     call("doctor", replay.url_of("aurora"), "--start", "2026-11-20", "--end", "2026-11-23")
-    windows = {one.params["window"] for one in replay.asked if one.path == "/allocation"}
+    windows = {request.params["window"] for request in replay.asked if request.path == "/allocation"}
     assert windows == {"2026-11-20T00:00:00Z,2026-11-21T00:00:00Z"}
 
 

@@ -140,7 +140,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
 
 
 def blocks(*languages: str) -> list[Example]:
-    return [one for one in examples() if one.language in languages and not one.content.startswith(NO_COMMANDS)]
+    return [
+        example
+        for example in examples()
+        if example.language in languages and not example.content.startswith(NO_COMMANDS)
+    ]
 
 
 def named(one: Example) -> str:
@@ -170,13 +174,13 @@ def test_python_runs(here: Here, example: Example, capsys: pytest.CaptureFixture
 
 
 def test_what_does_not_run_is_in_the_pages() -> None:
-    typed = {command for one in blocks(*SHELL) for command in one.commands}
+    typed = {command for block in blocks(*SHELL) for command in block.commands}
     assert not (NOT_RUN.keys() | MAY_EXIT) - typed, "examples that are gone need no decision"
-    assert {one.language for one in examples()} <= {*SHELL, *OF_OTHERS, "python"}, "add a way to run it"
+    assert {example.language for example in examples()} <= {*SHELL, *OF_OTHERS, "python"}, "add a way to run it"
 
 
 def test_every_pattern_is_of_an_example(here: Here) -> None:
-    text = "\n".join(one.content.replace("\\\n", " ") for one in examples())
+    text = "\n".join(example.content.replace("\\\n", " ") for example in examples())
     assert [pattern for pattern in here.stands_for() if not re.search(pattern, text)] == []
 
 

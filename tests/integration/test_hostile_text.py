@@ -56,7 +56,7 @@ def test_terminal_gets_no_orders_of_a_source(form: str) -> None:
     assert "31m" in shown
     assert not [mark for mark in RAW if mark in shown]
     if form == "json":
-        assert HOSTILE in {one["namespace"] for one in json.loads(shown)["breakdown_by_namespace"]}
+        assert HOSTILE in {row["namespace"] for row in json.loads(shown)["breakdown_by_namespace"]}
     if form == "csv":
         assert "a\\u001b[2J\\u009b31m\\u000d\\u0007\\u202ee\\u007fz" in shown.replace("\\r", "\\u000d")
 

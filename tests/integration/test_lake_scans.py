@@ -34,7 +34,7 @@ def lake(tmp_path: Path) -> DeltaLake:
 
 def stored(*days: CollectedDay, version: int | None = None, last_version: int | None = None) -> list[StoredRows]:
     rows = [StoredRows.of(day.collection) for day in days]
-    return [one._replace(version=version, last_version=last_version) for one in rows]
+    return [row._replace(version=version, last_version=last_version) for row in rows]
 
 
 def total(engine: DuckEngine, scans: Sequence[Scan]) -> Decimal:

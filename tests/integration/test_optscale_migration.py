@@ -148,7 +148,7 @@ def test_a_database_without_the_table_is_refused_and_left_as_it_is(database: Dat
     database.execute("CREATE TABLE cloudaccount (number INT)")
     with raises_code("schema_mismatch", match="cloudaccount without id, organization_id, type"):
         optscale.up(database.url, {"id": PARSED})
-    assert [one["name"] for one in database.columns("cloudaccount")] == ["number"]
+    assert [column["name"] for column in database.columns("cloudaccount")] == ["number"]
 
 
 def test_kubetally_s_own_database_is_not_taken_for_optscale_s(database: Database) -> None:
@@ -156,7 +156,7 @@ def test_kubetally_s_own_database_is_not_taken_for_optscale_s(database: Database
     for act in (lambda: optscale.up(database.url, {}), lambda: optscale.down(database.url)):
         with raises_code("schema_mismatch", match="is Kubetally's own"):
             act()
-    assert "kubecost_url" in {one["name"] for one in database.columns("cloudaccount")}
+    assert "kubecost_url" in {column["name"] for column in database.columns("cloudaccount")}
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ async def test_a_sample_on_the_hour_belongs_to_the_hour_that_begins(holding: Hel
 
 async def test_fee_accrues_per_sampled_hour_and_gaps_are_reported(holding: Held) -> None:
     fee = gauge(MANAGEMENT, 0.10)
-    gappy = replace(fee, samples=[one for one in fee.samples if not 0.9 <= (one[0] - S) / 3600 < 3.2])
+    gappy = replace(fee, samples=[sample for sample in fee.samples if not 0.9 <= (sample[0] - S) / 3600 < 3.2])
     found = await found_in(holding(gappy))
     assert found.management == 200_000
     (issue,) = found.issues
@@ -265,7 +265,9 @@ async def test_traffic_lost_at_the_edge_of_an_hour_is_reported(
 ) -> None:
     def without(first: float, last: float) -> Written:
         whole = sent(1.0)
-        return replace(whole, samples=[one for one in whole.samples if not first <= (one[0] - S) / 3600 < last])
+        return replace(
+            whole, samples=[sample for sample in whole.samples if not first <= (sample[0] - S) / 3600 < last]
+        )
 
     inside = await found_in(holding(*prices(), without(1.1, 1.8)))
     assert inside.network is not None
@@ -285,7 +287,7 @@ async def test_a_replica_that_was_away_for_a_while_changes_nothing(
     holding: Held, silent_from: float, until: float
 ) -> None:
     whole = sent(6.0, instance="10.0.0.1:3001", prometheus_replica="a")
-    kept = [one for one in whole.samples if not silent_from <= (one[0] - S) / 3600 < until]
+    kept = [sample for sample in whole.samples if not silent_from <= (sample[0] - S) / 3600 < until]
     gappy = replace(whole, samples=kept, labels={**whole.labels, "prometheus_replica": "b"})
     found = await found_in(holding(*prices(), whole, gappy))
     # A VictoriaMetrics takes the growth since the last sample, in whichever hour that was.

@@ -92,7 +92,7 @@ async def test_missing_double_or_sparse_metrics_are_reported(holding: Held) -> N
     fee = facts[MANAGEMENT]
     assert fee.copies == 2
     assert fee.gaps == (hours(1, 3),)
-    assert {one.job for one in fee.exporters} == {"again", "opencost"}
+    assert {exporter.job for exporter in fee.exporters} == {"again", "opencost"}
     assert not facts[LOAD_BALANCER].is_there
     assert facts[LOAD_BALANCER].gaps == (WINDOW,)
     assert facts[EGRESS_BYTES].interval_seconds == 900

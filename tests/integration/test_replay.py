@@ -67,8 +67,8 @@ def test_kept_answers_give_the_same_reading(tmp_path: Path) -> None:
         file = open_kept(only_file(folder))
         now, before = reading_of(file), interpret(given, QUESTION)
         assert (file.account, read_costs(file)[1]) == ("some-id", QUESTION)
-        messages = [one.message.removeprefix(FAILED) for one in now.issues]
-        assert messages == [one.message for one in before.issues]
+        messages = [issue.message.removeprefix(FAILED) for issue in now.issues]
+        assert messages == [issue.message for issue in before.issues]
         assert replace(now, issues=()) == replace(before, issues=())
 
 
@@ -84,7 +84,7 @@ def test_folder_that_can_not_be_written_is_logged(tmp_path: Path) -> None:
     with capture_logs() as logged:
         keep_costs(AnswerFolder(tmp_path / "a-file", "some-id", "1.2.3"), answers(), QUESTION)
         keep_costs(AnswerFolder(Path("/dev/null/kept"), "some-id", "1.2.3"), answers(), QUESTION)
-    assert [(one["event"], one["error"], one["folder"]) for one in logged] == [
+    assert [(line["event"], line["error"], line["folder"]) for line in logged] == [
         ("answers_not_kept", "File exists", str(tmp_path / "a-file")),
         ("answers_not_kept", "Not a directory", "/dev/null/kept"),
     ]
@@ -94,7 +94,7 @@ def test_full_disk_is_logged_and_leaves_no_file(small_disk: Path) -> None:
     fill(small_disk / "rest", leaving=8192)
     with capture_logs() as logged:
         keep_costs(AnswerFolder(small_disk / "kept", "some-id", "1.2.3"), answers(), QUESTION)
-    assert [one["event"] for one in logged] == ["answers_not_kept"]
+    assert [line["event"] for line in logged] == ["answers_not_kept"]
     assert list((small_disk / "kept").iterdir()) == []
 
 
@@ -223,7 +223,7 @@ def test_replay_sees_renamed_namespaces_and_changed_requests(home: Home, kept: P
     change_first_day(kept, renamed)
     first, *others = replayed(home, kept, code=1)
     assert [one["outcome"] for one in others] == ["same", "same"]
-    by_figure = {one["figure"] for one in first["differences"]}
+    by_figure = {difference["figure"] for difference in first["differences"]}
     assert {"namespace_cost", "pod_cost"} <= by_figure
     assert "component_cost" not in by_figure  # the bill is the same, and yet something is not
 
@@ -251,14 +251,14 @@ def test_replay_names_a_damaged_stored_day(home: Home, kept: Path) -> None:
         file.unlink()
     told = home.call("replay", str(kept))
     assert (told.code, told.out.count("stored day can't be read")) == (1, 3)
-    assert [one["outcome"] for one in replayed(home, kept, code=1)] == ["damaged"] * 3
+    assert [day["outcome"] for day in replayed(home, kept, code=1)] == ["damaged"] * 3
 
 
 def test_replay_names_a_damaged_file(home: Home, kept: Path) -> None:
     file = next(file for file in sorted(kept.iterdir()) if file.name.startswith("2026-11-21T00_costs"))
     for size in (100, file.stat().st_size - 100):
         os.truncate(file, size)
-        [broken] = [one for one in replayed(home, kept, code=1) if one["outcome"] == "unreadable"]
+        [broken] = [day for day in replayed(home, kept, code=1) if day["outcome"] == "unreadable"]
         assert (broken["code"], broken["file"]) == ("kept_file_damaged", file.name)
         assert file.name in home.call("replay", str(kept)).out
 
@@ -267,7 +267,7 @@ def test_replay_says_whose_answer_it_is(home: Home, kept: Path, tmp_path: Path) 
     assert home.call("accounts", "remove", "prod", "--yes").code == 0
     assert "  prod  " in home.call("replay", str(kept)).out
     assert home.call("accounts", "purge", "prod", "--yes").code == 0
-    assert [one["outcome"] for one in replayed(home, kept, code=1)] == ["not_stored"] * 3
+    assert [day["outcome"] for day in replayed(home, kept, code=1)] == ["not_stored"] * 3
     assert "  prod  " in home.call("replay", str(kept)).out
     elsewhere = Home(tmp_path / "another").call("replay", str(kept))
     assert "(of another database)" in elsewhere.out
@@ -325,7 +325,9 @@ def test_replay_without_metrics_leaves_their_figures_apart(home: Home, kept_metr
         file.unlink()
     found = replayed(home, kept_metrics, code=0)
     assert [day["outcome"] for day in found] == ["same"] * 3
-    assert all("management" in {one["name"] for one in day["differences_of_other_answers"]} for day in found)
+    assert all(
+        "management" in {difference["name"] for difference in day["differences_of_other_answers"]} for day in found
+    )
 
 
 @pytest.mark.parametrize("kind", ["metrics", "hours"])
@@ -333,7 +335,7 @@ def test_damaged_file_beside_a_day_is_named(home: Home, request: pytest.FixtureR
     folder = request.getfixturevalue("kept_metrics" if kind == "metrics" else "kept")
     file = min(folder.glob(f"*_{kind}_*"))
     os.truncate(file, file.stat().st_size - 100)
-    [broken] = [one for one in replayed(home, folder, code=1) if one["outcome"] == "unreadable"]
+    [broken] = [day for day in replayed(home, folder, code=1) if day["outcome"] == "unreadable"]
     assert (broken["code"], file.name in broken["error"]) == ("kept_file_damaged", True)
 
 
@@ -379,9 +381,9 @@ def test_replay_sees_changed_labels_and_assets(home: Home, kept: Path) -> None:
 
     change_first_day(kept, changed)
     first = replayed(home, kept, code=1)[0]
-    figures = {one["figure"] for one in first["differences"]}
+    figures = {difference["figure"] for difference in first["differences"]}
     assert {"row_field", "asset_cost"} <= figures
-    [line] = [one for one in first["differences"] if one["figure"] == "asset_cost"][:1]
+    [line] = [difference for difference in first["differences"] if difference["figure"] == "asset_cost"][:1]
     assert line["name"].startswith("load_balancer ")
 
 

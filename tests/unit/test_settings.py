@@ -43,7 +43,9 @@ def headers_sent(environment: Mapping[str, str], url: str = URL) -> Mapping[str,
 
 
 def test_the_document_and_the_settings_agree_exactly() -> None:
-    assert documented() == [(variable(one), shown(one.default), one.metadata["means"]) for one in fields(Settings)]
+    assert documented() == [
+        (variable(setting), shown(setting.default), setting.metadata["means"]) for setting in fields(Settings)
+    ]
 
 
 def test_without_an_environment_every_setting_has_its_default() -> None:
@@ -163,7 +165,7 @@ def test_unknown_variable_has_its_nearest_setting(name: str, meant: str | None) 
 
 
 def test_settings_and_kubernetes_service_variables_are_known() -> None:
-    known = {variable(one): "1" for one in fields(Settings)}
+    known = {variable(setting): "1" for setting in fields(Settings)}
     of_services = {
         "KUBETALLY_SERVICE_HOST": "10.0.0.1",
         "KUBETALLY_SERVICE_PORT": "8080",

@@ -37,7 +37,7 @@ def all_errors() -> list[type[KubetallyError]]:
     while waiting:
         subclasses = waiting.pop().__subclasses__()
         waiting += subclasses
-        found += [one for one in subclasses if one.__module__.startswith("kubetally.")]
+        found += [error_class for error_class in subclasses if error_class.__module__.startswith("kubetally.")]
     return list(dict.fromkeys(found))
 
 
@@ -85,7 +85,7 @@ def made(kind: type[KubetallyError]) -> KubetallyError:
 
 
 def test_every_layer_has_errors() -> None:
-    layers = {one.__module__.split(".")[1] for one in CLASSES}
+    layers = {error_class.__module__.split(".")[1] for error_class in CLASSES}
     assert {"cli", "domain", "ledger", "sources", "store"} <= layers
 
 
@@ -97,15 +97,15 @@ def test_exit_code_is_that_of_the_error_family(kind: type[KubetallyError]) -> No
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
-    missing = [one.__name__ for one in CLASSES if "code" not in vars(one)]
+    missing = [error_class.__name__ for error_class in CLASSES if "code" not in vars(error_class)]
     assert missing == []
-    codes = [one.code for one in CLASSES] + sorted(codes_given_to_families())
+    codes = [error_class.code for error_class in CLASSES] + sorted(codes_given_to_families())
     assert [code for code, times in Counter(codes).items() if times > 1] == []
 
 
 @pytest.mark.parametrize(
     "kind",
-    [one for one in CLASSES if one not in FAMILIES],
+    [error_class for error_class in CLASSES if error_class not in FAMILIES],
     ids=lambda kind: kind.__name__,
 )
 def test_every_error_writes_its_own_message(kind: type[KubetallyError]) -> None:

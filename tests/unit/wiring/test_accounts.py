@@ -56,7 +56,7 @@ def test_accounts_that_are_no_clusters_are_skipped_or_refused(settings: Settings
     with open_accounts(settings) as accounts:
         bucket = Account("2e0a6a5c-0000-4000-8000-000000000001", prod.organization_id, "bucket", AccountType.AWS_CNR)
         accounts.add(bucket)
-    assert [one.account.name for one in load_clusters((), settings)] == ["prod"]
+    assert [cluster.account.name for cluster in load_clusters((), settings)] == ["prod"]
     with pytest.raises(NotACluster, match="aws_cnr"):
         load_clusters(["bucket"], settings)
 
@@ -169,7 +169,9 @@ def test_an_account_that_comes_to_read_the_same_metrics_is_told(settings: Settin
         assert SAME_METRICS not in warnings(settings, name, prometheus_url=METRICS, tenant=name)
     told = update("second", AccountDraft(tenant="first"), settings).warnings
     assert [one for one in told if SAME_METRICS in one]
-    assert not any(SAME_METRICS in one for one in update("second", AccountDraft(tenant="new"), settings).warnings)
+    assert not any(
+        SAME_METRICS in warning for warning in update("second", AccountDraft(tenant="new"), settings).warnings
+    )
 
 
 def test_tenant_header_selects_other_metrics_of_the_same_server(settings: Settings) -> None:
@@ -178,7 +180,7 @@ def test_tenant_header_selects_other_metrics_of_the_same_server(settings: Settin
         stated = AccountDraft(
             name, f"http://127.0.0.1:1/{name}", prometheus_url=METRICS, cluster_id="c", prometheus_headers=headers
         )
-        assert not any(SAME_METRICS in one for one in add(stated, settings).warnings)
+        assert not any(SAME_METRICS in warning for warning in add(stated, settings).warnings)
 
 
 def test_accounts_with_the_default_prometheus_are_named_too(settings: Settings) -> None:
@@ -191,7 +193,7 @@ def test_accounts_with_the_default_prometheus_are_named_too(settings: Settings) 
 def test_indistinct_accounts_of_one_server_are_named_in_one_line(settings: Settings) -> None:
     for name in ("first", "second"):
         warnings(settings, name, prometheus_url=METRICS)
-    told = [one for one in warnings(settings, "third", prometheus_url=METRICS).splitlines() if "Prometheus" in one]
+    told = [line for line in warnings(settings, "third", prometheus_url=METRICS).splitlines() if "Prometheus" in line]
     assert told == [
         "3 accounts share a Prometheus; the management fee of 'third', 'first', 'second' is unknown until each has "
         "--tenant or --cluster-id"

@@ -29,7 +29,7 @@ def test_a_secret_is_made_once_and_kept_in_a_file_of_its_owner(tmp_path: Path) -
     assert Path(first.file).stat().st_mode & 0o777 == 0o600
     assert len(first.text) >= 43
     assert first.text.isascii()
-    assert not any(one.isspace() for one in first.text)
+    assert not any(character.isspace() for character in first.text)
     assert secret_of(Settings(home=str(tmp_path / "other"))).text != first.text
 
 

@@ -84,5 +84,5 @@ def test_lines_are_apart_from_workloads_and_rest() -> None:
         row(1, "b", None, kind=None),
     ]
     lines, others = split_lines(rows)
-    assert [one.kind for one in lines] == [Kind.IDLE]
+    assert [line.kind for line in lines] == [Kind.IDLE]
     assert len(others) == 3
