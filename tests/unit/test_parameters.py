@@ -9,7 +9,7 @@ import kubetally
 
 SOURCES = Path(kubetally.__file__).parent
 PLAIN = frozenset({"str", "int", "float", "datetime", "date", "Window"})
-SENTENCES = frozenset({"why", "message", "todo", "remedy"})
+SENTENCES = frozenset({"why", "message", "problem", "todo", "remedy"})
 """Names of sentences for people: no caller confuses them with the value before them."""
 SENSIBLE = {
     "cli.options.UnreadableTime(option, text)": "the option, then what was typed, as on the command line",
@@ -24,7 +24,7 @@ SENSIBLE = {
     "store.lake.ranged_file.RangedFile.fetch(begin, end)": "a range, as slices have it",
     "store.lake.ranged_file.RangedFile.seek(offset, whence)": "the standard library names it so",
     "store.meta.faults.schema_mismatch(database, difference)": "a sentence for people",
-    "web.page.html.page(title, body)": "a document, from top to bottom",
+    "web.html.page(title, body)": "a document, from top to bottom",
 }
 
 
