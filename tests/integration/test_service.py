@@ -186,7 +186,12 @@ def test_head_does_not_use_up_a_sign_in_link(world: World) -> None:
 
 ROUTER = {"error": {"status_code": 404, "error_code": "OM0002", "reason": "Not found", "params": []}}
 REST = {"error": {"status_code": 404, "error_code": "OE0257", "reason": "Not found", "params": []}}
-DETAILS = {"type": "about:blank", "title": "Not Found", "status": 404}
+DETAILS = {
+    "type": "about:blank",
+    "title": "Not Found",
+    "status": 404,
+    "detail": "there is nothing at this address: docs/api.md lists what there is",
+}
 OPENCOST = {"code": 404, "message": "404 page not found"}
 
 

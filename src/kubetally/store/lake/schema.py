@@ -11,6 +11,9 @@ from kubetally.domain.asset import Breakdown
 from kubetally.domain.component import Component, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.idle_shares import IdleShare
+from kubetally.store.lake.without_pandas import hide_pandas
+
+hide_pandas()
 
 SCHEMA_VERSION = 2
 """Of the columns. Whoever changes them raises it, and upgrades tables when they are opened (`upgrade`)."""
