@@ -59,5 +59,5 @@ def test_native_api_says_what_is_wrong_with_a_request() -> None:
     failure = Failure.of(InvalidParameter("group", "the group has no such dimension", code="unknown_dimension"))
     body = json.loads(problem_at("/api/v1/costs", failure).body)
     assert (body["parameter"], body["code"], body["detail"]) == (
-        "group", "unknown_dimension", "the group has no such dimension",
+        "group", "unknown_dimension", "parameter group: the group has no such dimension",
     )  # fmt: skip

@@ -25,9 +25,11 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 class InvalidParameter(RequestError):
     """A parameter that is unknown or can't be read; `code` is that of the cause."""
 
-    def __init__(self, parameter: str, problem: str, *, code: str = "invalid_parameter") -> None:
+    code = "invalid_parameter"
+
+    def __init__(self, parameter: str, problem: str, *, code: str = code) -> None:
         self.parameter = parameter
-        super().__init__(problem, code=code)
+        super().__init__(f"parameter {parameter}: {problem}", code=code)
 
 
 @dataclass(frozen=True, slots=True)
