@@ -1,11 +1,15 @@
 """`/api/v1/costs`: every view has the same sum, and bad questions are named."""
 
+import csv
+import io
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from litestar.testing import TestClient
 
@@ -13,6 +17,7 @@ from kubetally.domain.collection import CollectedDay
 from kubetally.ledger.costs.service import CostService
 from kubetally.query.reports import LedgerReports
 from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
 from kubetally.tasks import calculate_here
 from kubetally.web.app import create_app
 from tests.cluster_days import cluster_day
@@ -65,7 +70,7 @@ def client(home: Home) -> Iterator[TestClient[Any]]:
     service = CostService(home.accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
     with (
         LedgerReports(home) as reports,
-        TestClient(create_app(service, SECRET, version="0", clock=FixedClock(), ask_costs=reports.costs)) as client,
+        TestClient(create_app(service, SECRET, version="0", clock=FixedClock(), ledger=reports)) as client,
     ):
         client.headers["Secret"] = SECRET
         yield client
@@ -169,3 +174,55 @@ def test_removed_account_keeps_its_history(home: Home, client: TestClient[Any]) 
     body = costs(client, group="cluster")
     assert money(body["total"]["total_cost"]) == home.bill
     assert {row["key"]["cluster"] for row in body["rows"]} == {"cluster-1", "cluster-2"}
+
+
+def export(client: TestClient[Any], **parameters: Any) -> bytes:
+    response = client.get("/api/v1/exports", params=DAYS | parameters)
+    assert response.status_code == 200, response.text
+    return response.content
+
+
+def parts(row: dict[str, Any]) -> Decimal:
+    return sum((Decimal(row[name] or 0) for name in COST_COLUMNS), Decimal())
+
+
+@pytest.mark.parametrize("question", [{"group": "cluster,pod"}, {"group": "namespace", "step": "day", "idle": "even"}])
+def test_export_has_the_rows_of_the_answer(client: TestClient[Any], question: dict[str, str]) -> None:
+    body = costs(client, **question, limit=10_000)
+    lines = list(csv.DictReader(io.StringIO(export(client, **question).decode())))
+    assert len(lines) == len(body["rows"])
+    assert sum(Decimal(line["total_cost"]) for line in lines) == money(body["total"]["total_cost"])
+    assert [line["total_cost"] for line in lines] == [f"{row['total_cost']:.6f}" for row in body["rows"]]
+
+
+def test_export_without_group_has_the_stored_rows(home: Home, client: TestClient[Any]) -> None:
+    lines = list(csv.DictReader(io.StringIO(export(client).decode())))
+    assert len(lines) == sum(day.collection.rows for day in home.days)
+    assert sum(map(parts, lines)) == home.bill
+    assert all(re.fullmatch(r"-?\d+\.\d{6}|", line[name]) for line in lines for name in COST_COLUMNS)
+    table = pq.read_table(io.BytesIO(export(client, format="parquet")))
+    assert table.schema.names == ALLOCATIONS.names
+    assert table.num_rows == len(lines)
+
+
+@pytest.mark.parametrize("text", ['kind:"idle"', 'cluster:"cluster-1"', 'component:"cpu"', 'pod:"no-such"'])
+def test_stored_rows_of_a_filter_have_its_total(client: TestClient[Any], text: str) -> None:
+    lines = csv.DictReader(io.StringIO(export(client, filter=text).decode()))
+    assert sum(map(parts, lines)) == money(costs(client, filter=text)["total"]["total_cost"])
+
+
+def test_export_of_a_bad_question_is_a_problem(client: TestClient[Any]) -> None:
+    for parameters, parameter in (({"format": "xlsx"}, "format"), ({"idle": "even"}, "idle"), ({"limit": 1}, "limit")):
+        response = client.get("/api/v1/exports", params=DAYS | parameters)
+        assert (response.status_code, response.json()["parameter"]) == (400, parameter)
+
+
+def test_labels_cost_what_their_values_cost(client: TestClient[Any]) -> None:
+    response = client.get("/api/v1/labels", params=DAYS)
+    assert response.status_code == 200
+    labels = {(label["dimension"], label["key"]): label["total_cost"] for label in response.json()["labels"]}
+    for (dimension, key), cost in labels.items():
+        name = f"{dimension}:{key}"
+        rows = [row for row in costs(client, group=name, limit=10_000)["rows"] if row["key"][name] is not None]
+        assert total(rows) == money(cost)
+    assert labels

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import fsum
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import ComponentBalance
@@ -216,3 +216,21 @@ def add_rows(rows: Sequence[CostRow], key: tuple[str | None, ...], kind: Kind | 
 def highest_first(rows: Iterable[CostRow]) -> list[CostRow]:
     """By cost, then by key, so that the order of equal rows never depends on the source's."""
     return sorted(rows, key=lambda row: (-row.costs.total, [value or "" for value in row.key]))
+
+
+class LabelCost(NamedTuple):
+    """A key of labels: of pods (`label`) or of their namespaces (`namespace_label`); cost in micros."""
+
+    dimension: str
+    key: str
+    rows: int
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """The keys of labels, highest cost first."""
+
+    currency: str | None
+    coverage: Coverage
+    labels: tuple[LabelCost, ...]

@@ -235,3 +235,26 @@ def filter_tree(condition: Filter) -> dict[str, Any]:
         case Condition(field, op, values, key, position):
             about = {} if key is None else {"key": key}
             return {"field": field.value, **about, "op": op.value, "values": list(values), "position": position}
+
+
+class Label(Struct, forbid_unknown_fields=True):
+    """A key of labels: of pods (`label`) or of their namespaces (`namespace_label`)."""
+
+    key: str
+    dimension: str
+    rows: int
+    total_cost: float
+
+
+class Labels(Struct, forbid_unknown_fields=True):
+    """The keys of labels, highest cost first."""
+
+    currency: str | None
+    labels: list[Label]
+    coverage: Coverage
+
+
+def labels_body(labels: report.LabelReport) -> Labels:
+    """The body of keys of labels."""
+    rows = [Label(row.key, row.dimension, row.rows, to_number(row.cost)) for row in labels.labels]
+    return Labels(labels.currency, rows, Coverage.of(labels.coverage))

@@ -37,6 +37,7 @@ from kubetally.query.sums import (
     shares_of,
     waste_of,
 )
+from kubetally.store.lake.schema import ALLOCATIONS
 
 Run = Callable[[ir.Table], pa.Table]
 """Runs an expression on the engine."""
@@ -279,3 +280,38 @@ def _rows_of(
         start=start,
         waste=to_micros(added(WASTE) or 0.0),
     )
+
+
+def stored_rows(rows: ir.Table, question: CostQuestion, accounts: Accounts) -> ir.Table:
+    """The rows themselves that pass the filter, in the columns of the lake; costs of other components are null."""
+    filters = {component: for_component(question.filter, component) for component in Component}
+    passing = {condition: _test(condition, rows, accounts) for condition in set(filters.values())}
+    kept = rows if set(passing) == {EVERY_ROW} else rows.filter(reduce(or_, passing.values()))
+    if len(passing) == 1:
+        return kept.select(ALLOCATIONS.names)
+    costs = {
+        f"{component}_cost": ibis.ifelse(
+            _test(condition, kept, accounts), kept[f"{component}_cost"], ibis.null("decimal(18, 6)")
+        )
+        for component, condition in filters.items()
+    }
+    return kept.mutate(**costs).select(ALLOCATIONS.names)
+
+
+def label_costs(
+    run: Run, rows: ir.Table, question: CostQuestion, accounts: Accounts
+) -> list[tuple[str, str, int, int]]:
+    """Each key of labels, and of labels of namespaces, with the stored rows that have it and their cost in micros.
+
+    Shape: dimension (`label` or `namespace_label`), key, rows, micros; highest cost first.
+    """
+    kept = rows.filter(_test(question.filter, rows, accounts))
+    found = []
+    for dimension in ("label", "namespace_label"):
+        keys = kept.select(
+            key=kept[_MAPS[dimension]].keys().unnest(),
+            cost=sum(kept[name].fill_null(ibis.literal(0, type="decimal(18, 6)")) for name in COSTS),
+        )
+        read = columns(run(keys.group_by("key").agg(rows=keys.count(), cost=keys.cost.sum())))
+        found += [(dimension, *row) for row in zip(read["key"], read["rows"], read["cost"], strict=True)]
+    return sorted(found, key=lambda row: (-row[3], row[:2]))

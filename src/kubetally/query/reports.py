@@ -11,10 +11,10 @@ from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
-from kubetally.domain.question.arrange import split_lines
-from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.arrange import Order, arrange_report, split_lines
+from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.question.steps import steps_of
-from kubetally.domain.report import CostReport, CostRow, StepSum, Sums, add
+from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add
 from kubetally.domain.status import Coverage, DayState
 from kubetally.domain.window import Clock, Window
 from kubetally.domain.words import component_word
@@ -70,8 +70,7 @@ class LedgerReports:
 
         Raises: RequestError, for rows in several currencies; StoreError.
         """
-        accounts = {account.id: account for account in self._stores.accounts.listed()}
-        snapshot = self._snapshots.read(question, accounts, self._clock.now())
+        snapshot = self._snapshot(question)
         facts = snapshot.facts
         readable = len(snapshot.readable)
         not_measured = frozenset(_unmeasured(facts, readable))
@@ -95,6 +94,47 @@ class LedgerReports:
             issues=(*_issues_of_facts(facts, readable), *_issues_of_failures(snapshot.days)),
             steps=tuple(self._steps(snapshot, question, both)),
         )
+
+    def labels(self, question: CostQuestion) -> LabelReport:
+        """The keys of labels with the rows that have them and their cost. Raises as `costs`."""
+        snapshot = self._snapshot(question)
+        coverage = self._covered(snapshot, question.window)
+        if not snapshot.scans:
+            return LabelReport(snapshot.currency, coverage, ())
+        from kubetally.query.costs import label_costs
+
+        found = label_costs(self._engine.run, self._engine.rows(snapshot.scans), question, snapshot.accounts)
+        return LabelReport(snapshot.currency, coverage, tuple(LabelCost(*row) for row in found))
+
+    def export(
+        self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat
+    ) -> Iterator[bytes]:
+        """The rows of an answer as a file, piece by piece; without group the stored rows. Raises as `costs`.
+
+        It has an engine of its own, so that a slow reader holds no other question.
+        """
+        from kubetally.query.engine import DuckEngine
+        from kubetally.query.export import report_table, write_batches
+
+        if question.group:
+            report = self.costs(question)
+            lines, rows = arrange_report(report, order, top)
+            table = report_table(report, [*lines, *rows])
+            yield from write_batches(table.to_batches(), table.schema, format_)
+            return
+        from kubetally.query.costs import stored_rows
+        from kubetally.store.lake.schema import ALLOCATIONS
+
+        snapshot, engine = self._snapshot(question), DuckEngine()
+        try:
+            chosen = stored_rows(engine.rows(snapshot.scans), question, snapshot.accounts)
+            yield from write_batches(engine.batches(chosen), ALLOCATIONS, format_)
+        finally:
+            engine.close()
+
+    def _snapshot(self, question: CostQuestion) -> Snapshot:
+        accounts = {account.id: account for account in self._stores.accounts.listed()}
+        return self._snapshots.read(question, accounts, self._clock.now())
 
     def _rows(self, snapshot: Snapshot, question: CostQuestion) -> list[CostRow]:
         if not snapshot.scans:

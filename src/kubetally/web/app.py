@@ -27,7 +27,7 @@ from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
 from kubetally.web.service_state import ServiceState
 from kubetally.web.sign_in import SIGN_IN, SignIn, sign_in_page
-from kubetally.web.v1.pages import AskCosts
+from kubetally.web.v1.pages import LedgerQueries
 from kubetally.web.v1.routes import native_api
 from kubetally.web.wrong_secrets import WrongSecrets
 
@@ -46,13 +46,13 @@ def create_app(
     storage: StorageCheck | None = None,
     sign_in: SignIn | None = None,
     proxies: TrustedProxies | None = None,
-    ask_costs: AskCosts | None = None,
+    ledger: LedgerQueries | None = None,
 ) -> InstrumentedApp:
     """The whole service. It closes `service` and `storage` when it stops.
 
     page_window: the default window of `/`. secret_file: of the secret; None if the environment has it. storage: its
     problems are shown by `/readyz` and `/metrics`. sign_in: exchanges links; by default one of `secret` and `clock`.
-    ask_costs: answers questions about the ledger; without it there is no native API.
+    ledger: answers questions about it; without it there is no native API.
 
     Raises: ValueError, for a weak secret.
     """
@@ -72,7 +72,7 @@ def create_app(
                 service, guard, clock, default_window=page_window, costs_path=PREFIX + COSTS, secret_file=secret_file
             ),
             sign_in_page(guard.sign_in, proxies),
-            *([] if ask_costs is None else [native_api(ask_costs, required_secret, clock, service.calculate)]),
+            *([] if ledger is None else [native_api(ledger, required_secret, clock, service.calculate)]),
             openapi_json,
             swagger,
             style_css,

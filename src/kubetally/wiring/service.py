@@ -87,7 +87,7 @@ def run_service(
             storage=storage,
             sign_in=SignIn(secret.text, SystemClock()),  # links are made by the clock of the machine
             proxies=proxies,
-            ask_costs=reports.costs,
+            ledger=reports,
         )
         limits, count = ConnectionLimits(per_address=settings.connections_per_address), len(ledger.accounts.places())
 

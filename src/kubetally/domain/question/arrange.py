@@ -10,7 +10,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import RequestError
 from kubetally.domain.nearest import nearest
 from kubetally.domain.question.group import Dimension
-from kubetally.domain.report import REST, CostRow, add_rows
+from kubetally.domain.report import REST, CostReport, CostRow, add_rows
 
 _COSTS = {"total_cost": None, **{f"{component}_cost": component for component in Component}}
 _START = "window_start"
@@ -59,6 +59,13 @@ def arrange(rows: Iterable[CostRow], group: Sequence[Dimension], order: Sequence
         known.sort(key=read, reverse=is_descending)
         ordered = known + missing
     return ordered
+
+
+def arrange_report(report: CostReport, order: Sequence[Order], top: int | None) -> tuple[list[CostRow], list[CostRow]]:
+    """The lines and the rows of a report in order, with what is not in the top as one row a step."""
+    group = report.question.group
+    rows = list(report.rows) if top is None else keep_top(report.rows, top, group, order)
+    return arrange(report.lines, group, order), arrange(rows, group, order)
 
 
 def split_lines(rows: Iterable[CostRow]) -> tuple[list[CostRow], list[CostRow]]:

@@ -42,6 +42,13 @@ class Idle(StrEnum):
     NONE = "none"
 
 
+class ExportFormat(StrEnum):
+    """What an export is written as."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
 @dataclass(frozen=True, slots=True)
 class CostQuestion:
     """Which rows of the ledger are added up, and how.

@@ -4,21 +4,34 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from kubetally.cache import AsyncCache
 from kubetally.domain.errors import NotFound
-from kubetally.domain.question.arrange import arrange, keep_top
-from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.report import CostReport, CostRow
+from kubetally.domain.question.arrange import Order, arrange_report
+from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
+from kubetally.domain.report import CostReport, CostRow, LabelReport
 from kubetally.present.cost_report import Shown
 from kubetally.tasks import Calculate
 from kubetally.web.v1.parameters import InvalidParameter, Page
 
-AskCosts = Callable[[CostQuestion], CostReport]
-"""Answers a question about the ledger; blocks. Raises RequestError, StoreError, HistoryGone."""
+
+class LedgerQueries(Protocol):
+    """Answers questions about the ledger. All calls block. Raises RequestError, StoreError, HistoryGone."""
+
+    def costs(self, question: CostQuestion) -> CostReport:
+        """What accounts cost, rows in no order."""
+
+    def labels(self, question: CostQuestion) -> LabelReport:
+        """The keys of labels with their cost."""
+
+    def export(
+        self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat
+    ) -> Iterator[bytes]:
+        """The rows of an answer as a file, piece by piece; without group the stored rows."""
+
 
 KEPT_SECONDS: Final = 900.0
 MAX_ROWS_KEPT: Final = 200_000
@@ -49,7 +62,7 @@ class CostPages:
     An answer with further pages is kept for 15 minutes, at most 200,000 rows of all answers together.
     """
 
-    def __init__(self, ask: AskCosts, calculate: Calculate) -> None:
+    def __init__(self, ask: Callable[[CostQuestion], CostReport], calculate: Calculate) -> None:
         self._ask, self._calculate = ask, calculate
         self._kept: AsyncCache[str, _Answer] = AsyncCache(
             lambda _: KEPT_SECONDS, weigh=lambda answer: 1 + len(answer.rows), max_weight=MAX_ROWS_KEPT
@@ -84,11 +97,8 @@ class CostPages:
 
     def _answer(self, question: CostQuestion, page: Page, digest: str) -> _Answer:
         report = self._ask(question)
-        rows = list(report.rows)
-        if page.top is not None:
-            rows = keep_top(rows, page.top, question.group, page.order)
-        arranged = arrange(rows, question.group, page.order)
-        return _Answer(digest, report, tuple(arranged), tuple(arrange(report.lines, question.group, page.order)))
+        lines, rows = arrange_report(report, page.order, page.top)
+        return _Answer(digest, report, tuple(rows), tuple(lines))
 
 
 async def _ready(answer: _Answer) -> _Answer:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from kubetally.domain.errors import RequestError
 from kubetally.domain.nearest import nearest
 from kubetally.domain.question.arrange import Order, parse_order
-from kubetally.domain.question.cost_question import CostQuestion, Idle
+from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Idle
 from kubetally.domain.question.group import parse_group
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
@@ -59,12 +59,33 @@ def parse_parameters(query: bytes, known: Iterable[str]) -> dict[str, str]:
     return values
 
 
-COSTS: Final = ("start", "end", "group", "step", "filter", "order", "limit", "cursor", "top", "as_of", "idle")
+_SHARED: Final = ("start", "end", "filter", "as_of")
+_COSTS: Final = (*_SHARED, "group", "step", "order", "top", "idle")
 
 
 def parse_costs(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
     """The question and the page of `costs`. Raises InvalidParameter."""
-    values = parse_parameters(query, COSTS)
+    return _costs_of(parse_parameters(query, (*_COSTS, "limit", "cursor")), now)
+
+
+def parse_export(query: bytes, now: datetime) -> tuple[CostQuestion, Page, ExportFormat]:
+    """The question of `exports`, its order and top, and the format. Raises InvalidParameter."""
+    values = parse_parameters(query, (*_COSTS, "format"))
+    question, page = _costs_of(values, now)
+    format_ = _read(values, "format", _choice("format", ExportFormat), ExportFormat.CSV)
+    alone = [name for name in ("step", "order", "top", "idle") if name in values and not question.group]
+    if alone:
+        problem = f"{alone[0]} needs a group: without one the stored rows are exported as they are"
+        raise InvalidParameter(alone[0], problem)
+    return question, page, format_
+
+
+def parse_shared(query: bytes, now: datetime) -> CostQuestion:
+    """The question of an endpoint that has no group: window, filter and instant. Raises InvalidParameter."""
+    return _costs_of(parse_parameters(query, _SHARED), now)[0]
+
+
+def _costs_of(values: Mapping[str, str], now: datetime) -> tuple[CostQuestion, Page]:
     group = _read(values, "group", parse_group, parse_group(""))
     question = CostQuestion(
         window=parse_days(values, now),
