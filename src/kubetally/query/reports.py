@@ -147,12 +147,8 @@ class LedgerReports:
         """Hours of a part of the window, summed over accounts; of a removed one only those of its known days."""
         over = window.until(self._clock.now())
         living = sum(account.removed_at is None for account in snapshot.accounts.values())
-        first, end = window.start.date(), window.end.date()
-        removed = [
-            day for day in snapshot.days
-            if first <= day.day < end and snapshot.accounts[day.account_id].removed_at is not None
-        ]  # fmt: skip
-        asked = living * (0.0 if over is None else over.hours) + _HOURS_PER_DAY * len(removed)
+        removed = sum(snapshot.accounts[day.account_id].removed_at is not None for day in snapshot.days_of(window))
+        asked = living * (0.0 if over is None else over.hours) + _HOURS_PER_DAY * removed
         return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
 
     def _steps(self, snapshot: Snapshot, question: CostQuestion, rows: Sequence[CostRow]) -> Iterator[StepSum]:

@@ -1,8 +1,10 @@
 """What an answer is read from: stored days of a window, at one moment of the database and one version of the lake."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import cached_property
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import Collection, CoveredDay
@@ -22,7 +24,7 @@ from kubetally.query.accounts import Accounts, by_account
 _ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """The stored days of a window, and the files that hold their rows.
 
@@ -37,12 +39,12 @@ class Snapshot:
     scans: Sequence[Scan]
     currency: str | None
 
-    @property
+    @cached_property
     def readable(self) -> list[CoveredDay]:
         """The days whose costs are in an answer."""
         return [day for day in self.days if day.has_costs]
 
-    @property
+    @cached_property
     def state(self) -> DayState | None:
         """That of the least certain day; None where nothing is stored."""
         states = {day.state for day in self.readable}
@@ -50,10 +52,22 @@ class Snapshot:
             return None
         return DayState.SETTLED if states == {DayState.SETTLED} else DayState.PROVISIONAL
 
+    def days_of(self, window: Window) -> list[CoveredDay]:
+        """The known days in a part of the window."""
+        first, end = window.start.date(), window.end.date()
+        dates = (first + timedelta(days=number) for number in range((end - first).days))
+        return [day for its_date in dates for day in self._by_date.get(its_date, ())]
+
     def hours_covered(self, window: Window) -> float:
         """Hours of a part of the window with data, summed over accounts."""
-        first, end = window.start.date(), window.end.date()
-        return sum(day.hours_covered for day in self.readable if first <= day.day < end)
+        return sum(day.hours_covered for day in self.days_of(window) if day.has_costs)
+
+    @cached_property
+    def _by_date(self) -> Mapping[date, Sequence[CoveredDay]]:
+        days = defaultdict[date, list[CoveredDay]](list)
+        for day in self.days:
+            days[day.day].append(day)
+        return days
 
 
 class SnapshotReader:
