@@ -24,7 +24,7 @@ from kubetally.domain.question.group import Dimension
 from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of
 from kubetally.domain.report import CostRow
 from kubetally.query.accounts import Accounts, by_account, for_component, line_passes
-from kubetally.query.predicate import predicate, services_of
+from kubetally.query.predicate import is_one_of, predicate, services_of
 from kubetally.query.sums import (
     COSTS,
     RATED,
@@ -65,7 +65,7 @@ def cost_rows(run: Run, rows: ir.Table, question: CostQuestion, accounts: Accoun
     rows: of the ledger, in the columns of the lake, of the days of the window only.
     Shape: one row for each key, kind and step; `kind` is None where every dimension is one that lines carry.
     """
-    filters = {component: for_component(question.filter, component) for component in Component}
+    filters = _filters(question)
     shown = [component for component in Component if filters[component] != NO_ROW]
     parts = list(_grouped(run, rows, question, filters, accounts))
     if question.idle in (Idle.WEIGHTED, Idle.EVEN):
@@ -85,15 +85,30 @@ def _grouped(
 ) -> Iterator[_Part]:
     if question.idle is Idle.NONE:
         rows = rows.filter(rows.kind != Kind.IDLE.value)
-    passing = {condition: _test(condition, rows, accounts) for condition in set(filters.values())}
-    tests = {component: passing[condition] if len(passing) > 1 else None for component, condition in filters.items()}
+    tested = _tests(rows, filters, accounts)
+    tests = {component: tested[condition] if len(tested) > 1 else None for component, condition in filters.items()}
     sums = costs_of(rows, tests) | shares_of(rows, question.idle, tests)
     if not _is_by_component(question):
         sums |= hours_of(rows) | {WASTE: waste_of(rows)}
     keys = _keys(rows, question)
-    table = rows if set(passing) == {EVERY_ROW} else rows.filter(reduce(or_, passing.values()))
+    table = _passing(rows, tested)
     answer = table.group_by(**keys).agg(**sums) if keys else table.agg(**sums, rows=table.count())
     return _parts(run(answer), question)
+
+
+def _filters(question: CostQuestion) -> dict[Component, Filter]:
+    """What the filter of a question is for each component."""
+    return {component: for_component(question.filter, component) for component in Component}
+
+
+def _tests(rows: ir.Table, filters: dict[Component, Filter], accounts: Accounts) -> dict[Filter, ir.BooleanValue]:
+    """Whether a row passes each of the filters; components that share a filter share its test."""
+    return {condition: _test(condition, rows, accounts) for condition in set(filters.values())}
+
+
+def _passing(rows: ir.Table, tests: dict[Filter, ir.BooleanValue]) -> ir.Table:
+    """The rows of which some component passes."""
+    return rows if set(tests) == {EVERY_ROW} else rows.filter(reduce(or_, tests.values()))
 
 
 def _test(condition: Filter, rows: ir.Table, accounts: Accounts) -> ir.BooleanValue:
@@ -101,15 +116,13 @@ def _test(condition: Filter, rows: ir.Table, accounts: Accounts) -> ir.BooleanVa
     if not any(part.field in (Field.CLUSTER, Field.ORGANIZATION) for part in conditions_of(condition)):
         return predicate(condition, rows)
     choices = [
-        _of_accounts(rows, ids) if rest == EVERY_ROW else _of_accounts(rows, ids) & predicate(rest, rows)
+        is_one_of(rows.account_id, ids)
+        if rest == EVERY_ROW
+        else is_one_of(rows.account_id, ids) & predicate(rest, rows)
         for rest, ids in by_account(condition, accounts).items()
         if rest != NO_ROW
     ]
     return reduce(or_, choices) if choices else ibis.literal(False)
-
-
-def _of_accounts(rows: ir.Table, ids: Sequence[str]) -> ir.BooleanValue:
-    return rows.account_id == ids[0] if len(ids) == 1 else rows.account_id.isin(ids)
 
 
 def _keys(rows: ir.Table, question: CostQuestion) -> dict[str, ir.Value]:
@@ -284,10 +297,10 @@ def _rows_of(
 
 def stored_rows(rows: ir.Table, question: CostQuestion, accounts: Accounts) -> ir.Table:
     """The rows themselves that pass the filter, in the columns of the lake; costs of other components are null."""
-    filters = {component: for_component(question.filter, component) for component in Component}
-    passing = {condition: _test(condition, rows, accounts) for condition in set(filters.values())}
-    kept = rows if set(passing) == {EVERY_ROW} else rows.filter(reduce(or_, passing.values()))
-    if len(passing) == 1:
+    filters = _filters(question)
+    tests = _tests(rows, filters, accounts)
+    kept = _passing(rows, tests)
+    if len(tests) == 1:
         return kept.select(ALLOCATIONS.names)
     costs = {
         f"{component}_cost": ibis.ifelse(

@@ -10,6 +10,7 @@ from ibis import ir
 
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.lake import Scan
+from kubetally.query.predicate import is_one_of
 from kubetally.store.lake.schema import ALLOCATIONS, RENAMED
 
 _MAX_TABLES = 64
@@ -81,13 +82,8 @@ class DuckEngine:
         if scan.is_version_1:
             rows = _upgraded(rows)
         if scan.accounts is not None:
-            rows = rows.filter(_is_one_of(rows.account_id, scan.accounts))
-        return rows if scan.ids is None else rows.filter(_is_one_of(rows.collection_id, scan.ids))
-
-
-def _is_one_of(column: ir.StringColumn, values: frozenset[str]) -> ir.BooleanColumn:
-    """Whether a value is one of these; of a single one as an engine reads it best."""
-    return column == next(iter(values)) if len(values) == 1 else column.isin(sorted(values))
+            rows = rows.filter(is_one_of(rows.account_id, scan.accounts))
+        return rows if scan.ids is None else rows.filter(is_one_of(rows.collection_id, scan.ids))
 
 
 def _upgraded(rows: ir.Table) -> ir.Table:

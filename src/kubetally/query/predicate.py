@@ -1,6 +1,6 @@
 """Filters as Ibis expressions; the meaning is that of `domain.question.matching`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import reduce
 from operator import and_, or_
 
@@ -56,6 +56,11 @@ def _compare(condition: Condition, op: Op, value: str, rows: ir.Table) -> ir.Boo
         return _any_name(names, op, sanitize_key(wanted))
     text = text_of(field, key, rows)
     return _text(text if wanted else text.fill_null(""), op, wanted)
+
+
+def is_one_of(column: ir.StringColumn, values: Collection[str]) -> ir.BooleanColumn:
+    """Whether a value is one of these; of a single one as an engine reads it best."""
+    return column == next(iter(values)) if len(values) == 1 else column.isin(sorted(values))
 
 
 def services_of(rows: ir.Table) -> ir.ArrayValue:
