@@ -22,3 +22,9 @@ def nearest(word: str, known: Iterable[str], *, similarity: float = 0.65, count:
         if ratio >= similarity:
             ratios[name] = ratio
     return sorted(ratios, key=lambda name: (-ratios[name], name))[:count]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`; did you mean a or b?` for names that resemble `word`, to be put after its mention; empty if none does."""
+    near = nearest(word, known)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component
 from kubetally.domain.errors import RequestError
-from kubetally.domain.nearest import nearest
+from kubetally.domain.nearest import suggestion
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.report import REST, CostReport, CostRow, add_rows
 
@@ -38,11 +38,9 @@ def parse_order(text: str, group: Sequence[Dimension]) -> tuple[Order, ...]:
     for item in (item.strip() for item in text.split(",")):
         name = item.removeprefix("-")
         if name not in known:
-            near = nearest(name, known)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise RequestError(
-                f"the order has the unknown field {name!r}{hint}: use a comma list of {', '.join(known)}, each with a "
-                "minus before it for descending",
+                f"the order has the unknown field {name!r}{suggestion(name, known)}: use a comma list of "
+                f"{', '.join(known)}, each with a minus before it for descending",
                 code="unknown_order",
             )
         orders.append(Order(name, item.startswith("-")))

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from kubetally.domain.errors import RequestError
-from kubetally.domain.nearest import nearest
+from kubetally.domain.nearest import suggestion
 from kubetally.domain.question.dimensions import sanitize_key
 
 PLAIN: Final = (
@@ -55,9 +55,7 @@ def _dimension(item: str) -> Dimension:
     name, colon, key = item.partition(":")
     canonical = _SPELLINGS.get(name.strip().replace("_", "").lower())
     if canonical is None:
-        near = nearest(name, _KNOWN)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise _error(f"has the unknown dimension {item!r}{hint}")
+        raise _error(f"has the unknown dimension {item!r}{suggestion(name, _KNOWN)}")
     if canonical not in KEYED:
         if colon:
             raise _error(f"has {item!r}, but {canonical} takes no key")
