@@ -10,7 +10,7 @@ import pytest
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.damage import CollectionGone
 from kubetally.ledger.ports.lake import Scan, StoredRows
-from kubetally.query.engine import DuckEngine
+from kubetally.query.duck import DuckEngine
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.schema import COST_COLUMNS
 from tests.cluster_days import DAY, cluster_day

@@ -15,6 +15,8 @@ from litestar.testing import TestClient
 
 from kubetally.domain.collection import CollectedDay
 from kubetally.ledger.costs.service import CostService
+from kubetally.query.opening import open_duck
+from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
@@ -69,8 +71,10 @@ def home(tmp_path: Path) -> Home:
 def client(home: Home) -> Iterator[TestClient[Any]]:
     service = CostService(home.accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
     with (
-        LedgerReports(home) as reports,
-        TestClient(create_app(service, SECRET, version="0", clock=FixedClock(), ledger=reports)) as client,
+        LedgerReader(home, open_duck) as reader,
+        TestClient(
+            create_app(service, SECRET, version="0", clock=FixedClock(), ledger=LedgerReports(reader))
+        ) as client,
     ):
         client.headers["Secret"] = SECRET
         yield client

@@ -1,89 +1,53 @@
-"""The engine that runs queries: DuckDB in this process. It owns the connection and reads the files of a scan."""
+"""What an engine does for queries, and what all engines do alike."""
 
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from threading import Lock
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import ibis
 import pyarrow as pa
 from ibis import ir
 
-from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.lake import Scan
 from kubetally.query.predicate import is_one_of
 from kubetally.store.lake.schema import ALLOCATIONS, RENAMED
 
-_MAX_TABLES = 64
-_ROWS_PER_BATCH = 20_000
 
-
-class DuckEngine:
-    """Runs Ibis expressions over Parquet files and Arrow tables. Threads may share it.
-
-    threads: at most. memory_limit: such as `1GB`. spill_folder: for what does not fit into it; None for no spilling.
-    """
-
-    def __init__(self, *, threads: int = 2, memory_limit: str = "1GB", spill_folder: str | None = None) -> None:
-        settings = {"threads": threads, "memory_limit": memory_limit}
-        if spill_folder is not None:
-            settings["temp_directory"] = spill_folder
-        self._connection = ibis.duckdb.connect(**settings)
-        self._running = Lock()
-        self._files: OrderedDict[tuple[str, ...], ir.Table] = OrderedDict()
+class Engine(Protocol):
+    """Runs Ibis expressions over the files of the lake. Threads may share it. Raises StoreError."""
 
     def rows(self, scans: Sequence[Scan], tables: Sequence[pa.Table] = ()) -> ir.Table:
         """The rows of the ledger in the columns of the lake, with their day, from files and from Arrow tables."""
-        parts = [self._scanned(scan) for scan in scans] + [ibis.memtable(table) for table in tables]
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return ibis.memtable(ALLOCATIONS.empty_table())
-        return ibis.union(*(part.select(ALLOCATIONS.names) for part in parts))
 
     def run(self, expression: ir.Table) -> pa.Table:
         """The rows of an expression."""
-        with self._running:
-            return self._connection.to_pyarrow(expression)
 
     def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
-        """The rows of an expression, batch by batch; the engine runs nothing else meanwhile."""
-        with self._running:
-            # Ibis 12 asks DuckDB 2 for batches by a name that is gone.
-            relation = self._connection.con.sql(self._connection.compile(expression))
-            yield from relation.to_arrow_reader(_ROWS_PER_BATCH)
+        """The rows of an expression, batch by batch; the engine may run nothing else meanwhile."""
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.disconnect()
+        """Free what it holds."""
 
-    def _table_of(self, paths: tuple[str, ...]) -> ir.Table:
-        """The rows of files. What the engine knows of them is kept, because it reads their footers for it.
 
-        Raises: StoreError, for files in an object store.
-        """
-        if "://" in paths[0]:
-            raise StoreError(
-                "the native API reads a lake on a disk, and this one is in an object store: use the metroculus API or "
-                "`kubetally costs`, or set KUBETALLY_LAKE_URL to a folder",
-                code="lake_not_on_disk",
-            )
-        with self._running:
-            if paths in self._files:
-                self._files.move_to_end(paths)
-            else:
-                self._files[paths] = self._connection.read_parquet(list(paths), hive_partitioning=True)
-                while len(self._files) > _MAX_TABLES:
-                    _, oldest = self._files.popitem(last=False)
-                    self._connection.drop_view(oldest.get_name(), force=True)
-            return self._files[paths]
+OpenEngine = Callable[[], Engine]
 
-    def _scanned(self, scan: Scan) -> ir.Table:
-        rows = self._table_of(scan.paths)
-        if scan.is_version_1:
-            rows = _upgraded(rows)
-        if scan.accounts is not None:
-            rows = rows.filter(is_one_of(rows.account_id, scan.accounts))
-        return rows if scan.ids is None else rows.filter(is_one_of(rows.collection_id, scan.ids))
+
+def chosen(rows: ir.Table, scan: Scan) -> ir.Table:
+    """The rows of a scan's files that count."""
+    if scan.is_version_1:
+        rows = _upgraded(rows)
+    if scan.accounts is not None:
+        rows = rows.filter(is_one_of(rows.account_id, scan.accounts))
+    return rows if scan.ids is None else rows.filter(is_one_of(rows.collection_id, scan.ids))
+
+
+def union_of(scanned: Sequence[ir.Table], tables: Sequence[pa.Table]) -> ir.Table:
+    """All rows of these as one table in the columns of the lake."""
+    parts = [*scanned, *(ibis.memtable(table) for table in tables)]
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return ibis.memtable(ALLOCATIONS.empty_table())
+    return ibis.union(*(part.select(ALLOCATIONS.names) for part in parts))
 
 
 def _upgraded(rows: ir.Table) -> ir.Table:

@@ -15,6 +15,8 @@ from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.ledger.stores import Ledger
+from kubetally.query.opening import open_duck
+from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
 from kubetally.settings import Settings
 from kubetally.sources.opener import AccountOpener
@@ -75,7 +77,7 @@ def run_service(
     secret, proxies = secret_of(settings), TrustedProxies.parse(settings.trusted_proxies)
     with (
         open_service(settings, clock, collects=collects) as (ledger, service, storage),
-        LedgerReports(ledger) as reports,
+        LedgerReader(ledger, open_duck) as reader,
     ):
         app = create_app(
             service,
@@ -87,7 +89,7 @@ def run_service(
             storage=storage,
             sign_in=SignIn(secret.text, SystemClock()),  # links are made by the clock of the machine
             proxies=proxies,
-            ledger=reports,
+            ledger=LedgerReports(reader),
         )
         limits, count = ConnectionLimits(per_address=settings.connections_per_address), len(ledger.accounts.places())
 

@@ -42,6 +42,30 @@ class Idle(StrEnum):
     NONE = "none"
 
 
+class Split(StrEnum):
+    """How shared cost is split among the other workloads of the account's day: by their total, or evenly."""
+
+    WEIGHTED = "weighted"
+    EVEN = "even"
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Whose cost the other workloads of the same account and day share: of namespaces, and of labels (key, value)."""
+
+    namespaces: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    split: Split = Split.WEIGHTED
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no cost is shared."""
+        return not (self.namespaces or self.labels)
+
+
+NOTHING_SHARED: Final = Sharing()
+
+
 class ExportFormat(StrEnum):
     """What an export is written as."""
 
@@ -62,5 +86,6 @@ class CostQuestion:
     step: Step | None = None
     filter: Filter = EVERY_ROW
     idle: Idle = Idle.SEPARATE
+    sharing: Sharing = NOTHING_SHARED
     as_of: datetime | None = None
     detail_level: DetailLevel = DetailLevel.SUMMARY

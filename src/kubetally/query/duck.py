@@ -1,0 +1,72 @@
+"""DuckDB in this process: owns the connection and reads the files of a scan."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from threading import Lock
+
+import ibis
+import pyarrow as pa
+from ibis import ir
+
+from kubetally.domain.errors import StoreError
+from kubetally.ledger.ports.lake import Scan
+from kubetally.query.engine import chosen, union_of
+
+_MAX_TABLES = 64
+_ROWS_PER_BATCH = 20_000
+
+
+class DuckEngine:
+    """Runs Ibis expressions over Parquet files and Arrow tables. Threads may share it.
+
+    threads: at most. memory_limit: such as `1GB`. spill_folder: for what does not fit into it; None for no spilling.
+    """
+
+    def __init__(self, *, threads: int = 2, memory_limit: str = "1GB", spill_folder: str | None = None) -> None:
+        settings = {"threads": threads, "memory_limit": memory_limit}
+        if spill_folder is not None:
+            settings["temp_directory"] = spill_folder
+        self._connection = ibis.duckdb.connect(**settings)
+        self._running = Lock()
+        self._files: OrderedDict[tuple[str, ...], ir.Table] = OrderedDict()
+
+    def rows(self, scans: Sequence[Scan], tables: Sequence[pa.Table] = ()) -> ir.Table:
+        """See `Engine.rows`."""
+        return union_of([chosen(self._table_of(scan.paths), scan) for scan in scans], tables)
+
+    def run(self, expression: ir.Table) -> pa.Table:
+        """See `Engine.run`."""
+        with self._running:
+            return self._connection.to_pyarrow(expression)
+
+    def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
+        """See `Engine.batches`."""
+        with self._running:
+            # Ibis 12 asks DuckDB 2 for batches by a name that is gone.
+            relation = self._connection.con.sql(self._connection.compile(expression))
+            yield from relation.to_arrow_reader(_ROWS_PER_BATCH)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._connection.disconnect()
+
+    def _table_of(self, paths: tuple[str, ...]) -> ir.Table:
+        """The rows of files. What the engine knows of them is kept, because it reads their footers for it.
+
+        Raises: StoreError, for files in an object store.
+        """
+        if "://" in paths[0]:
+            raise StoreError(
+                "the native API reads a lake on a disk, and this one is in an object store: use the metroculus API or "
+                "`kubetally costs`, or set KUBETALLY_LAKE_URL to a folder",
+                code="lake_not_on_disk",
+            )
+        with self._running:
+            if paths in self._files:
+                self._files.move_to_end(paths)
+            else:
+                self._files[paths] = self._connection.read_parquet(list(paths), hive_partitioning=True)
+                while len(self._files) > _MAX_TABLES:
+                    _, oldest = self._files.popitem(last=False)
+                    self._connection.drop_view(oldest.get_name(), force=True)
+            return self._files[paths]

@@ -1,0 +1,59 @@
+"""What is wrong with the days of an answer, counted over accounts: one issue of each kind."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from kubetally.domain.collection import CoveredDay, window_of
+from kubetally.domain.collection_facts import FactSum
+from kubetally.domain.component import Component
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.window import Window
+from kubetally.domain.words import component_word
+
+
+def unmeasured(facts: Sequence[FactSum], readable: int) -> Iterator[Component]:
+    """The components that none of the readable days measured."""
+    days = defaultdict[str, int](int)
+    for fact in facts:
+        days[fact.what] += fact.days
+    return (component for component in Component if readable and days[component.value] >= readable)
+
+
+def issues_of_facts(facts: Sequence[FactSum], readable: int) -> Iterator[Issue]:
+    """One issue for each kind and each component that was not measured on some day, with accounts and days."""
+    by_what = defaultdict[str, list[FactSum]](list)
+    for fact in facts:
+        by_what[fact.what].append(fact)
+    for what, same in by_what.items():
+        days = sum(fact.days for fact in same)
+        span = _span(min(fact.first for fact in same), max(fact.last for fact in same))
+        about = {"accounts": sorted({fact.account_id for fact in same}), "days": days}
+        if same[0].is_issue:
+            kind = IssueKind(what)
+            yield Issue(kind, f"{kind.value.replace('_', ' ')} on {_days(days)}", None, span, None, about)
+        else:
+            message = f"{component_word(Component(what))} was not measured on {days} of {_days(readable)}"
+            yield Issue(IssueKind.NOT_MEASURED, message, None, span, what, about)
+
+
+def issues_of_failures(days: Sequence[CoveredDay]) -> Iterator[Issue]:
+    """One issue for each code of days that are not in the answer because they failed or are damaged."""
+    failed = defaultdict[tuple[str, str], list[CoveredDay]](list)
+    for day in days:
+        if not day.has_costs and day.last_error is not None:
+            failed[day.last_error].append(day)
+    for (code, why), its in failed.items():
+        about = {"accounts": sorted({day.account_id for day in its}), "days": len(its), "code": code}
+        span = _span(min(day.day for day in its), max(day.day for day in its))
+        yield Issue(
+            IssueKind.SOURCE_FAILED, f"{_days(len(its))} could not be collected: {why}", None, span, None, about
+        )
+
+
+def _span(first: date, last: date) -> Window:
+    return Window(window_of(first).start, window_of(last).end)
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count:,} days"

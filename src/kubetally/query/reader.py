@@ -1,0 +1,78 @@
+"""Reads what an answer is made of: a snapshot of the ledger, its rows on the engine, and its coverage."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, Self
+
+from kubetally.domain.account import ListedAccount
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.status import Coverage, DayState
+from kubetally.domain.window import Clock, Window
+from kubetally.ledger.ports.accounts import Accounts
+from kubetally.ledger.ports.coverage import Coverage as CoveragePort
+from kubetally.ledger.ports.lake import LakeFiles
+from kubetally.query.snapshot import Snapshot, SnapshotReader
+
+if TYPE_CHECKING:
+    from ibis import ir
+
+    from kubetally.query.engine import Engine, OpenEngine
+
+_HOURS_PER_DAY = 24.0
+
+
+class Stores(Protocol):
+    """The stores that are read. retention: how long replaced days stay readable."""
+
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def coverage(self) -> CoveragePort: ...
+    @property
+    def lake(self) -> LakeFiles: ...
+    @property
+    def retention(self) -> timedelta: ...
+    @property
+    def clock(self) -> Clock: ...
+
+
+class LedgerReader:
+    """Reads the ledger for queries. Threads may share it; the engine loads when it is first needed."""
+
+    def __init__(self, stores: Stores, open_engine: "OpenEngine") -> None:
+        self.stores, self.clock, self.open_engine = stores, stores.clock, open_engine
+        self._snapshots = SnapshotReader(stores.coverage, lambda: stores.lake, stores.retention)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the engine, if it was needed."""
+        if "engine" in self.__dict__:
+            self.engine.close()
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The engine that all questions share."""
+        return self.open_engine()
+
+    def accounts(self) -> Mapping[str, ListedAccount]:
+        """The accounts by id, removed ones too."""
+        return {account.id: account for account in self.stores.accounts.listed()}
+
+    def snapshot(self, question: CostQuestion) -> Snapshot:
+        """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
+        return self._snapshots.read(question, self.accounts(), self.clock.now())
+
+    def rows(self, snapshot: Snapshot) -> "ir.Table":
+        """The rows of a snapshot on the shared engine."""
+        return self.engine.rows(snapshot.scans)
+
+    def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
+        """Hours of a part of the window, summed over accounts; of a removed one only those of its known days."""
+        over = window.until(self.clock.now())
+        living = sum(account.removed_at is None for account in snapshot.accounts.values())
+        removed = sum(snapshot.accounts[day.account_id].removed_at is not None for day in snapshot.days_of(window))
+        asked = living * (0.0 if over is None else over.hours) + _HOURS_PER_DAY * removed
+        return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
