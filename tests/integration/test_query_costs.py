@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from math import floor
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -82,7 +84,7 @@ def total(rows: Sequence[CostRow]) -> Costs:
 def test_rows_of_any_grouping_have_the_sum_of_the_bill(
     run: Callable[[ir.Table], pa.Table], days: list[Booking], group: str, step: Step | None, idle: Idle
 ) -> None:
-    rows = cost_rows(run, ibis.memtable(ledger(days)), query(group, step=step, idle=idle), ACCOUNTS)
+    rows = cost_rows(run, ibis.memtable(ledger(days)), query(group, step=step, idle=idle), ACCOUNTS, "USD")
     bill = Costs.sum(day.bill for day in days)
     if idle is Idle.NONE:
         bill = bill.minus(Costs.sum(day.kind_costs(Kind.IDLE) for day in days))
@@ -98,7 +100,27 @@ def test_filter_and_its_complement_have_the_sum_of_all(
     rows = ibis.memtable(pa.concat_tables([ledger(days), ledger(days[:1], "b" * 8)]))
     condition = parse_v2(text)
     whole, passed, rest = (
-        total(cost_rows(run, rows, query(group, filter=chosen, idle=idle), ACCOUNTS))
+        total(cost_rows(run, rows, query(group, filter=chosen, idle=idle), ACCOUNTS, "USD"))
         for chosen in (parse_v2(""), condition, negated(condition))
     )
     assert passed.plus(rest) == whole
+
+
+def unused(row: dict[str, Any]) -> int:
+    """Micros of what a row requested and did not use."""
+    waste = 0.0
+    for cost, name in (("cpu_cost", "cpu_core"), ("ram_cost", "ram_byte")):
+        hours, requested, used = (row[f"{name}{suffix}"] for suffix in ("_hours", "_request_hours", "_usage_hours"))
+        if hours > 0 and None not in (requested, used, row[cost]):
+            waste += max(min(max(requested - used, 0.0), hours) / hours * float(row[cost]), 0.0)
+    return floor(waste * 1_000_000 + 0.5)
+
+
+@given(days=booked_days(), group=st.sampled_from(GROUPS), step=st.sampled_from([None, *Step]))
+def test_waste_of_rows_is_whole_and_the_same_in_any_grouping(
+    run: Callable[[ir.Table], pa.Table], days: list[Booking], group: str, step: Step | None
+) -> None:
+    table = ledger(days)
+    rows = cost_rows(run, ibis.memtable(table), query(group, step=step), ACCOUNTS, "USD")
+    wasted = 0 if "component" in group else sum(map(unused, table.to_pylist()))
+    assert sum(row.waste for row in rows) == wasted

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from math import fsum, isfinite
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+SIGNIFICANT_DIGITS: Final = 8
+"""Of hours in an answer: an engine adds doubles in any order, and their last digits depend on it."""
 
 
 class Hours(NamedTuple):
@@ -32,6 +35,10 @@ class Hours(NamedTuple):
     def times(self, part: float) -> "Hours":
         """A part of each; what is unknown stays unknown."""
         return Hours(*[None if amount is None else amount * part for amount in self])  # type: ignore[arg-type]
+
+    def rounded(self) -> "Hours":
+        """To `SIGNIFICANT_DIGITS`; what is unknown stays unknown."""
+        return Hours(*[None if amount is None else _rounded(amount) for amount in self])  # type: ignore[arg-type]
 
     @classmethod
     def sum(cls, many: Iterable["Hours"]) -> "Hours":
@@ -70,6 +77,10 @@ class RatedHours(NamedTuple):
     cpu_core_usage_hours: float = 0.0
     ram_byte_request_hours: float = 0.0
     ram_byte_usage_hours: float = 0.0
+
+    def rounded(self) -> "RatedHours":
+        """To `SIGNIFICANT_DIGITS`."""
+        return RatedHours(*map(_rounded, self))
 
     @classmethod
     def of(cls, rows: Iterable[Hours]) -> "RatedHours":
@@ -114,6 +125,10 @@ def sum_of_known(column: Sequence[float | None]) -> float | None:
     """The sum of what is known; None where nothing is."""
     known = [amount for amount in column if amount is not None]
     return fsum(known) if known else None
+
+
+def _rounded(amount: float) -> float:
+    return float(f"{amount:.{SIGNIFICANT_DIGITS}g}")
 
 
 def _rated(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[float, float]:

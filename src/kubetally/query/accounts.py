@@ -1,4 +1,4 @@
-"""What of a filter is decided by the account, the kind of a line and the component, before any row is read."""
+"""What of a filter is decided by account, currency, component and the kind of a line, before any row is read."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -20,6 +20,11 @@ def for_component(condition: Filter, component: Component) -> Filter:
     return decide(condition, partial(_by_component, component))
 
 
+def for_currency(condition: Filter, currency: str | None) -> Filter:
+    """What is left of a filter for rows in a currency."""
+    return decide(condition, partial(_by_currency, currency))
+
+
 def by_account(condition: Filter, accounts: Accounts) -> dict[Filter, list[str]]:
     """What is left of a filter for each account: the ids of the accounts by it."""
     ids = defaultdict[Filter, list[str]](list)
@@ -28,9 +33,9 @@ def by_account(condition: Filter, accounts: Accounts) -> dict[Filter, list[str]]
     return dict(ids)
 
 
-def line_passes(condition: Filter, account: ListedAccount, kind: Kind, currency: str, component: Component) -> bool:
-    """Whether the cost of a component of a line passes; a line has no other field."""
-    of_line = {Field.KIND: kind.value, Field.CURRENCY: currency}
+def line_passes(condition: Filter, account: ListedAccount, kind: Kind, component: Component) -> bool:
+    """Whether the cost of a component of a line passes, once its currency is decided; a line has no other field."""
+    of_line = {Field.KIND: kind.value}
 
     def known(condition: Condition) -> bool | None:
         decided = _by_component(component, condition)
@@ -51,6 +56,10 @@ _EMPTY_LIST = frozenset({Op.EQUALS, Op.NOT_EQUALS, Op.CONTAINS, Op.NOT_CONTAINS}
 
 def _by_component(component: Component, condition: Condition) -> bool | None:
     return compare(condition, component.value) if condition.field is Field.COMPONENT else None
+
+
+def _by_currency(currency: str | None, condition: Condition) -> bool | None:
+    return compare(condition, currency) if condition.field is Field.CURRENCY else None
 
 
 def _by_account(account: ListedAccount, condition: Condition) -> bool | None:

@@ -17,13 +17,12 @@ from ibis import ir
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours, sum_of_known
-from kubetally.domain.money import to_micros
 from kubetally.domain.question.cost_question import CostQuestion, Idle
 from kubetally.domain.question.filter import Field, Filter
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of
 from kubetally.domain.report import CostRow
-from kubetally.query.accounts import Accounts, by_account, for_component, line_passes
+from kubetally.query.accounts import Accounts, by_account, for_component, for_currency, line_passes
 from kubetally.query.predicate import is_one_of, predicate, services_of
 from kubetally.query.sums import (
     COSTS,
@@ -59,13 +58,16 @@ class _Part(NamedTuple):
     sums: dict[str, Any]
 
 
-def cost_rows(run: Run, rows: ir.Table, question: CostQuestion, accounts: Accounts) -> list[CostRow]:
+def cost_rows(
+    run: Run, rows: ir.Table, question: CostQuestion, accounts: Accounts, currency: str | None
+) -> list[CostRow]:
     """The rows of an answer, workloads and lines, in no order; they add up to all that passes the filter.
 
-    rows: of the ledger, in the columns of the lake, of the days of the window only.
-    Shape: one row for each key, kind and step; `kind` is None where every dimension is one that lines carry.
+    rows:     of the ledger, in the columns of the lake, of the days of the window only, all in one currency.
+    Shape:    one row for each key, kind and step; `kind` is None where every dimension is one that lines carry.
+    Units:    hours have `SIGNIFICANT_DIGITS`, so that no order of addition shows; efficiency is that of such sums.
     """
-    filters = _filters(question)
+    filters = _filters(question, currency)
     shown = [component for component in Component if filters[component] != NO_ROW]
     parts = list(_grouped(run, rows, question, filters, accounts))
     if question.idle in (Idle.WEIGHTED, Idle.EVEN):
@@ -96,9 +98,10 @@ def _grouped(
     return _parts(run(answer), question)
 
 
-def _filters(question: CostQuestion) -> dict[Component, Filter]:
-    """What the filter of a question is for each component."""
-    return {component: for_component(question.filter, component) for component in Component}
+def _filters(question: CostQuestion, currency: str | None) -> dict[Component, Filter]:
+    """What the filter of a question is for each component, of rows in a currency."""
+    condition = for_currency(question.filter, currency)
+    return {component: for_component(condition, component) for component in Component}
 
 
 def _tests(rows: ir.Table, filters: dict[Component, Filter], accounts: Accounts) -> dict[Filter, ir.BooleanValue]:
@@ -217,7 +220,7 @@ def _less_idle(
     run: Run, rows: ir.Table, question: CostQuestion, filters: dict[Component, Filter], accounts: Accounts
 ) -> Iterator[_Part]:
     """What the idle lines lose to the workloads that they are shared among, as rows of the same kind."""
-    keys = {"account_id": rows.account_id, "currency": rows.currency}
+    keys = {"account_id": rows.account_id}
     if question.step is not None:
         keys |= {"start": _keys(rows, question)["start"]}
     no_tests = dict.fromkeys(Component)
@@ -226,7 +229,7 @@ def _less_idle(
         lost = {
             f"{component}_cost": -(shared[name][at] or 0)
             for name, component in zip(SHARES, SHARED_IDLE, strict=True)
-            if line_passes(filters[component], accounts[account_id], Kind.IDLE, shared["currency"][at], component)
+            if line_passes(filters[component], accounts[account_id], Kind.IDLE, component)
         }
         if any(lost.values()):
             start = _as_date(shared["start"][at]) if "start" in shared else None
@@ -285,19 +288,19 @@ def _rows_of(
     yield CostRow(
         costs,
         NO_CLASSES,
-        Hours(*(added(name) for name in Hours._fields)),  # type: ignore[arg-type]
-        RatedHours(*(added(name) or 0.0 for name in RATED)),
+        Hours(*(added(name) for name in Hours._fields)).rounded(),  # type: ignore[arg-type]
+        RatedHours(*(added(name) or 0.0 for name in RATED)).rounded(),
         kind=kind,
         key=key,
         account_id=account_id,
         start=start,
-        waste=to_micros(added(WASTE) or 0.0),
+        waste=sum(part.sums[WASTE] or 0 for part in parts if WASTE in part.sums),
     )
 
 
-def stored_rows(rows: ir.Table, question: CostQuestion, accounts: Accounts) -> ir.Table:
+def stored_rows(rows: ir.Table, question: CostQuestion, accounts: Accounts, currency: str | None) -> ir.Table:
     """The rows themselves that pass the filter, in the columns of the lake; costs of other components are null."""
-    filters = _filters(question)
+    filters = _filters(question, currency)
     tests = _tests(rows, filters, accounts)
     kept = _passing(rows, tests)
     if len(tests) == 1:
@@ -312,13 +315,13 @@ def stored_rows(rows: ir.Table, question: CostQuestion, accounts: Accounts) -> i
 
 
 def label_costs(
-    run: Run, rows: ir.Table, question: CostQuestion, accounts: Accounts
+    run: Run, rows: ir.Table, question: CostQuestion, accounts: Accounts, currency: str | None
 ) -> list[tuple[str, str, int, int]]:
     """Each key of labels, and of labels of namespaces, with the stored rows that have it and their cost in micros.
 
     Shape: dimension (`label` or `namespace_label`), key, rows, micros; highest cost first.
     """
-    kept = rows.filter(_test(question.filter, rows, accounts))
+    kept = rows.filter(_test(for_currency(question.filter, currency), rows, accounts))
     found = []
     for dimension in ("label", "namespace_label"):
         keys = kept.select(

@@ -20,15 +20,15 @@ _COLUMNS = {
     Field.CONTAINER: "container",
     Field.PROVIDER: "provider_id",
     Field.KIND: "kind",
-    Field.CURRENCY: "currency",
 }
 _MAPS = {Field.LABEL: "labels", Field.ANNOTATION: "annotations", Field.NAMESPACE_LABEL: "namespace_labels"}
 
 
 def predicate(condition: Filter, rows: ir.Table) -> ir.BooleanValue:
-    """Whether a row passes; null counts as no. Conditions on cluster, organization and component were decided before.
+    """Whether a row passes; null counts as no.
 
-    A positive comparison is written as it stands, so that an engine can leave out files and row groups by it.
+    Conditions on cluster, organization, currency and component were decided before. A positive comparison is
+    written as it stands, so that an engine can leave out files and row groups by it.
     """
     match condition:
         case AllOf(parts):

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from kubetally.domain.component import Costs
 from kubetally.domain.money import CurrencyOrigin
@@ -46,7 +47,7 @@ class LedgerReports:
             not_measured=not_measured,
             rows=tuple(rows),
             lines=tuple(lines),
-            workloads=Sums(*add([row for row in both if row.component is None])),
+            workloads=_rounded(Sums(*add([row for row in both if row.component is None]))),
             waste=sum(row.waste for row in both),
             issues=(*issues_of_facts(facts, readable), *issues_of_failures(snapshot.days)),
             steps=tuple(self._steps(snapshot, question, both)),
@@ -61,7 +62,7 @@ class LedgerReports:
         from kubetally.query.costs import label_costs
 
         rows = self._reader.rows(snapshot)
-        found = label_costs(self._reader.engine.run, rows, question, snapshot.accounts)
+        found = label_costs(self._reader.engine.run, rows, question, snapshot.accounts, snapshot.currency)
         return LabelReport(snapshot.currency, coverage, tuple(LabelCost(*row) for row in found))
 
     def export(
@@ -84,7 +85,8 @@ class LedgerReports:
 
         snapshot, engine = self._reader.snapshot(question), self._reader.open_engine()
         try:
-            chosen = stored_rows(engine.rows(snapshot.scans), question, snapshot.accounts)
+            rows = engine.rows(snapshot.scans)
+            chosen = stored_rows(rows, question, snapshot.accounts, snapshot.currency)
             yield from write_batches(engine.batches(chosen), ALLOCATIONS, format_)
         finally:
             engine.close()
@@ -94,7 +96,8 @@ class LedgerReports:
             return []
         from kubetally.query.costs import cost_rows
 
-        return cost_rows(self._reader.engine.run, self._reader.rows(snapshot), question, snapshot.accounts)
+        rows = self._reader.rows(snapshot)
+        return cost_rows(self._reader.engine.run, rows, question, snapshot.accounts, snapshot.currency)
 
     def _steps(self, snapshot: Snapshot, question: CostQuestion, rows: Sequence[CostRow]) -> Iterator[StepSum]:
         if question.step is None:
@@ -105,3 +108,7 @@ class LedgerReports:
         for step in steps_of(question.window, question.step):
             coverage = self._reader.coverage(snapshot, step)
             yield StepSum(step, totals[step.start] if coverage.hours_covered else None, coverage)
+
+
+def _rounded(sums: Sums) -> Sums:
+    return replace(sums, hours=sums.hours.rounded(), rated=sums.rated.rounded())

@@ -9,6 +9,7 @@ from ibis import ir
 
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.money import MICROS
 from kubetally.domain.question.cost_question import Idle
 
 COSTS = tuple(f"{component}_cost" for component in Component)
@@ -51,18 +52,29 @@ def hours_of(rows: ir.Table) -> dict[str, ir.FloatingScalar]:
     return sums
 
 
-def waste_of(rows: ir.Table) -> ir.FloatingScalar:
-    """The cost of what was requested and not used: of each row at its own price, never below zero."""
-    return sum(_unused(rows, cost, hours, *pair) for (cost, hours), pair in zip(_PRICED, _RATED, strict=True)).sum()
+def waste_of(rows: ir.Table) -> ir.IntegerScalar:
+    """The cost of what was requested and not used, in micros: of each row at its own price, never below zero.
+
+    Each row is rounded to whole micros, so that sums are the same in any order.
+    """
+    unused = sum(_unused(rows, cost, hours, *pair) for (cost, hours), pair in zip(_PRICED, _RATED, strict=True))
+    return whole(unused * MICROS).sum()
+
+
+def whole(number: ir.FloatingValue) -> ir.IntegerValue:
+    """The nearest whole number, a half up; the same on every engine, because each step is one of IEEE 754."""
+    return (number + 0.5).floor().cast("int64")
 
 
 _PRICED = (("cpu_cost", "cpu_core_hours"), ("ram_cost", "ram_byte_hours"))
 
 
 def _unused(rows: ir.Table, cost: str, hours: str, request: str, usage: str) -> ir.FloatingValue:
-    unused = ibis.greatest(rows[request] - rows[usage], 0.0)
-    price = rows[cost].cast("float64") / rows[hours].nullif(0.0)
-    return (unused * price).fill_null(0.0)
+    """At most what the row costs, because a row is allocated what it requested."""
+    allocated = ibis.ifelse(rows[hours] > 0.0, rows[hours], ibis.null("float64"))
+    unused = ibis.greatest((rows[request] - rows[usage]).fill_null(0.0), 0.0)
+    waste = ibis.least(unused, allocated) / allocated * rows[cost].cast("float64")
+    return ibis.greatest(waste.fill_null(0.0), 0.0)
 
 
 def micros(column: pa.ChunkedArray) -> Iterator[int | None]:

@@ -139,3 +139,9 @@ def test_usage_without_a_request_still_counts() -> None:
 def test_rated_hours_added_in_groups_are_those_added_at_once(rows: list[Hours], cut: int) -> None:
     grouped = RatedHours.sum([RatedHours.of(rows[:cut]), RatedHours.of(rows[cut:])])
     assert list(grouped) == pytest.approx(list(RatedHours.of(rows)))
+
+
+def test_rounded_hours_have_eight_digits_and_unknown_stays() -> None:
+    rounded = Hours(0.1 + 0.2, None, 123456789.4).rounded()
+    assert rounded[:3] == (0.3, None, 123456790.0)
+    assert RatedHours(2 / 3).rounded() == RatedHours(0.66666667)
