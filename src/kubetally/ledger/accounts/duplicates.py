@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from kubetally.domain.fleet import Failed
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.live_costs import LiveCosts
 from kubetally.domain.report import ClusterReport
+from kubetally.domain.source_identity import SourceIdentity
+from kubetally.domain.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,21 @@ def find_duplicate_clusters(clusters: Sequence[ClusterFingerprint]) -> list[str 
 def flag_duplicate_clusters(answers: Sequence[ClusterReport]) -> list[ClusterReport]:
     """The answers; each that seems to be of the same cluster as another gets an issue."""
     messages = find_duplicate_clusters([ClusterFingerprint.of(costs) for costs in answers])
-    return [_with_issue(costs, message) if message else costs for costs, message in zip(answers, messages, strict=True)]
+    return [
+        replace(costs, issues=(*costs.issues, _issue(costs.source, costs.window, message))) if message else costs
+        for costs, message in zip(answers, messages, strict=True)
+    ]
+
+
+def flag_duplicates_of_live(answers: Sequence[LiveCosts | Failed], window: Window) -> list[LiveCosts | Failed]:
+    """As `flag_duplicate_clusters`, for what sources answered beside stored days."""
+    asked = {at: live for at, live in enumerate(answers) if isinstance(live, LiveCosts)}
+    fingerprints = [ClusterFingerprint(live.source.cluster_id, live.nodes, live.source.name) for live in asked.values()]
+    flagged = list(answers)
+    for (at, live), message in zip(asked.items(), find_duplicate_clusters(fingerprints), strict=True):
+        if message:
+            flagged[at] = replace(live, issues=(*live.issues, _issue(live.source, window, message)))
+    return flagged
 
 
 def _message(cluster: ClusterFingerprint, others: Sequence[str]) -> str:
@@ -54,6 +72,5 @@ def _message(cluster: ClusterFingerprint, others: Sequence[str]) -> str:
     )
 
 
-def _with_issue(costs: ClusterReport, message: str) -> ClusterReport:
-    issue = Issue(IssueKind.SAME_CLUSTER_TWICE, message, costs.source.url, costs.window, costs.source.cluster_id)
-    return replace(costs, issues=(*costs.issues, issue))
+def _issue(source: SourceIdentity, window: Window, message: str) -> Issue:
+    return Issue(IssueKind.SAME_CLUSTER_TWICE, message, source.url, window, source.cluster_id)

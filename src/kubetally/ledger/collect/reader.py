@@ -23,8 +23,8 @@ from kubetally.garbage import gc_paused
 from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, UNFORESEEN
 from kubetally.ledger.costs.examination import look_around, look_by_hour
 from kubetally.ledger.costs.issues import foreign_metrics, measured_issues, merge_issues
-from kubetally.ledger.costs.join import identity
 from kubetally.ledger.costs.live import DeadlinePassed, LiveResult, book_request
+from kubetally.ledger.costs.missing import identity
 from kubetally.ledger.costs.requests import SourceRequest
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
 from kubetally.tasks import task_group

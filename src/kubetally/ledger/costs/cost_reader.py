@@ -1,27 +1,32 @@
 """What clusters cost, from stored days and live answers of their sources. The one path to an answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from kubetally import logs
 from kubetally.domain.account import Account
 from kubetally.domain.currency import OriginatedCurrency
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.fleet import Failed
+from kubetally.domain.live_costs import LiveCosts
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
-from kubetally.ledger.costs.join import UNSTATED, Live, get_costs_as_of, join_costs
+from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters, flag_duplicates_of_live
+from kubetally.ledger.costs.join import UNSTATED, get_costs_as_of, join_costs
 from kubetally.ledger.costs.legacy import with_legacy
+from kubetally.ledger.costs.missing import Live, ask_missing
 from kubetally.ledger.costs.stored_days import History, stored_days
 from kubetally.ledger.ports.sources import CostSource, MetricsSource
 from kubetally.tasks import Calculate, calculate_here, run_blocking
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,25 +149,73 @@ class CostReader:
         Raises: HistoryGone, InvalidAsOf; RequestError, if there is no history of a cluster at `as_of`.
         """
         if as_of is not None:
-            for subject in subjects:
-                self._history_of(subject)[0].check_instant(as_of, now=self._clock.now())
+            self.check_instant(subjects, as_of)
 
-        async def answer(subject: CostSubject) -> ClusterReport | Failed:
-            try:
-                if as_of is not None:
-                    return await self._get_costs_as_of(subject, window, as_of)
-                return await self.get_cluster_costs(subject, window, legacy=legacy)
-            except KubetallyError as error:
-                return Failed(subject.identify(SourceIdentity(subject.place)), error)
-            except Exception as error:  # Unexpected error: must not affect other clusters.
-                logs.warning("unforeseen", source=subject.place, error=type(error).__name__, exc_info=True)
-                return Failed(subject.identify(SourceIdentity(subject.place)), _unforeseen(subject.place, error))
-            finally:
-                done()
+        async def answer(subject: CostSubject) -> ClusterReport:
+            if as_of is not None:
+                return await self._get_costs_as_of(subject, window, as_of)
+            return await self.get_cluster_costs(subject, window, legacy=legacy)
 
-        answers = await asyncio.gather(*(answer(subject) for subject in subjects))
+        answers = await _ask_each(subjects, answer, done)
         flagged = iter(flag_duplicate_clusters([costs for costs in answers if isinstance(costs, ClusterReport)]))
         return [next(flagged) if isinstance(costs, ClusterReport) else costs for costs in answers]
+
+    def check_instant(self, subjects: Sequence[CostSubject], as_of: datetime) -> None:
+        """Raises HistoryGone, InvalidAsOf; RequestError, if there is no history of a cluster at that instant."""
+        for subject in subjects:
+            self._history_of(subject)[0].check_instant(as_of, now=self._clock.now())
+
+    async def ask_missing_of_all(
+        self,
+        subjects: Sequence[CostSubject],
+        stored: Mapping[str, Sequence[Window]],
+        window: Window,
+        *,
+        done: Callable[[], None] = lambda: None,
+    ) -> list[LiveCosts | Failed]:
+        """What the sources of several clusters answer for the parts of a window that are not stored.
+
+        As `get_costs_of_all`, but stored days are not read. stored: the windows of stored days by id of the account.
+        """
+
+        async def answer(subject: CostSubject) -> LiveCosts:
+            @asynccontextmanager
+            async def open_live() -> AsyncIterator[Live]:
+                async with subject.open_source() as source, subject.open_metrics() as metrics:
+                    yield Live(source, metrics)
+
+            live = await ask_missing(
+                () if subject.account is None else stored.get(subject.account.id, ()),
+                subject.place,
+                open_live,
+                window,
+                clock=self._clock,
+                deadline_seconds=self._deadline_seconds,
+                currency=subject.currency,
+                calculate=self._calculate,
+            )
+            return replace(live, source=subject.identify(live.source))
+
+        return flag_duplicates_of_live(await _ask_each(subjects, answer, done), window)
+
+
+async def _ask_each(
+    subjects: Sequence[CostSubject], ask: Callable[[CostSubject], Awaitable[_T]], done: Callable[[], None]
+) -> list[_T | Failed]:
+    """The answers of clusters, asked concurrently, in order. `done` is called when one ends."""
+
+    async def answer(subject: CostSubject) -> _T | Failed:
+        try:
+            return await ask(subject)
+        except KubetallyError as error:
+            return Failed(subject.identify(SourceIdentity(subject.place)), error)
+        except Exception as error:  # Unexpected error: must not affect other clusters.
+            logs.warning("unforeseen", source=subject.place, error=type(error).__name__, exc_info=True)
+            return Failed(subject.identify(SourceIdentity(subject.place)), _unforeseen(subject.place, error))
+        finally:
+            done()
+
+    return await asyncio.gather(*(answer(subject) for subject in subjects))
 
 
 @asynccontextmanager

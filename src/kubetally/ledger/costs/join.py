@@ -1,10 +1,9 @@
 """Joins stored days and live answers of a source into the costs of a cluster."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from kubetally.domain.booked_report import report_bookings
 from kubetally.domain.booking import Booking
@@ -15,29 +14,26 @@ from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.savings import Savings
-from kubetally.domain.source_identity import KUBECOST, OPENCOST, SourceIdentity
+from kubetally.domain.source_identity import KUBECOST, OPENCOST
 from kubetally.domain.status import DayState
-from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, spans_without, whole_hour
-from kubetally.ledger.costs.issues import failure_issue, foreign_metrics, measured_issues, merge_issues
-from kubetally.ledger.costs.live import DeadlinePassed, LiveFetch, LiveResult, compare_with_neighbors, late_description
-from kubetally.ledger.costs.requests import MAX_DAYS, SourceRequest, elapsed, source_requests
+from kubetally.domain.window import Clock, Window, rfc3339, spans_without, whole_hour
+from kubetally.ledger.costs.issues import failure_issue, merge_issues
+from kubetally.ledger.costs.live import LiveResult, compare_with_neighbors, late_description
+from kubetally.ledger.costs.missing import (
+    MissingParts,
+    OpenLive,
+    about_of,
+    fetch,
+    identity,
+    issues_of_answers,
+)
+from kubetally.ledger.costs.requests import elapsed
 from kubetally.ledger.costs.stored_days import StoredDay
-from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
+from kubetally.ledger.ports.sources import About
 from kubetally.tasks import Calculate, calculate_here
 
 UNSTATED: OriginatedCurrency = (DEFAULT_CURRENCY, CurrencyOrigin.ASSUMED)
 _SAVINGS_SECONDS = 5.0  # for a source that is opened for its savings only
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """The opened source of a cluster, and its Prometheus."""
-
-    source: CostSource
-    metrics: InfrastructureSource | None = None
-
-
-OpenLive = Callable[[], AbstractAsyncContextManager[Live]]
 
 
 async def join_costs(
@@ -83,23 +79,20 @@ async def _join(
     currency: OriginatedCurrency,
     calculate: Calculate,
 ) -> ClusterReport:
-    over = elapsed(window, whole_hour(clock.now()))
-    days = [day for day in stored if over.contains(day.booking.window)]
-    missing = spans_without([over], cuts=(day.booking.window for day in days))
-    requested, unrequested = _split_at_limit(missing)
-    parts = [part for gap in requested for part in source_requests(gap)]
+    now = clock.now()
+    missing = MissingParts.of(window, now, [day.booking.window for day in stored])
+    days = [day for day in stored if missing.over.contains(day.booking.window)]
     savings_issues: list[Issue] = []
-    if parts:
-        answers = await _fetch(place, open_live, parts, deadline_seconds, clock.now(), calculate, days)
+    if missing.requests:
+        with_savings = _newest_product(days) != OPENCOST
+        answers = await fetch(
+            missing, place, open_live, deadline_seconds, now, calculate=calculate, with_savings=with_savings
+        )
     else:
         savings, savings_issues = await _read_savings(days, place, open_live, deadline_seconds)
         answers = LiveResult(place, None, (), None, About(), savings)
-    issues = [
-        *_unrequested_issues(unrequested, days, answers.url),
-        *_window_issues(window, over, parts, answers.url),
-        *savings_issues,
-    ]
-    return await calculate(0, _build_report, CostQuestion(window), over, days, answers, issues, currency)
+    issues = [*missing.issues(answers.url), *savings_issues]
+    return await calculate(0, _build_report, CostQuestion(window), missing.over, days, answers, issues, currency)
 
 
 def get_costs_as_of(
@@ -123,19 +116,6 @@ def get_costs_as_of(
         issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
     question = CostQuestion(window, as_of=as_of)
     return _build_report(question, over, days, LiveResult(place, None, (), None, About(), None), issues, currency)
-
-
-def _split_at_limit(missing: Sequence[Window]) -> tuple[list[Window], list[Window]]:
-    """The newest `MAX_DAYS` missing days, and the older ones; both in order."""
-    newest, older, room = list[Window](), list[Window](), MAX_DAYS * DAY
-    for gap in reversed(missing):
-        first = max(gap.start, midnight(gap.end - room)) if room > timedelta() else gap.end
-        room -= gap.end - first
-        if first < gap.end:
-            newest.insert(0, Window(first, gap.end))
-        if gap.start < first:
-            older.insert(0, Window(gap.start, first))
-    return newest, older
 
 
 async def _read_savings(
@@ -162,40 +142,6 @@ def _newest_product(stored: Sequence[StoredDay]) -> str | None:
     return max(stored, key=lambda day: day.booking.window).source.product if stored else None
 
 
-async def _fetch(
-    place: str,
-    open_live: OpenLive,
-    parts: Sequence[SourceRequest],
-    deadline_seconds: float | None,
-    now: datetime,
-    calculate: Calculate,
-    stored: Sequence[StoredDay],
-) -> LiveResult:
-    """The answers of the source, opened and read under one deadline. Raises KubetallyError, if no day is stored."""
-    ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
-    why: KubetallyError
-    try:
-        async with asyncio.timeout_at(ends) as opening, open_live() as live:
-            opening.reschedule(None)  # from here on each request has the deadline, and answers in time count
-            fetch = LiveFetch(
-                live.source,
-                live.metrics,
-                ends=ends,
-                seconds=deadline_seconds or 0,
-                now=now,
-                calculate=calculate,
-                with_savings=_newest_product(stored) != OPENCOST,
-            )
-            return await fetch.answers(parts)
-    except TimeoutError:
-        why = DeadlinePassed(place, deadline_seconds or 0)
-    except KubetallyError as error:
-        why = error
-    if not stored:
-        raise why
-    return LiveResult(place, None, [(part, why) for part in parts], None, why, None)
-
-
 def _build_report(
     question: CostQuestion,
     over: Window,
@@ -215,15 +161,9 @@ def _build_report(
     bookings = compare_with_neighbors(sorted((*relabelled, *answers.bookings), key=lambda booking: booking.window))
     if failures and not bookings:
         raise failures[0][1]
-    about = About() if isinstance(answers.about, KubetallyError) else answers.about
+    about = about_of(answers)
     source = identity(url, about) if answers.bookings or not stored else stored[-1].source
-    issues = [
-        *window_issues,
-        *(failure_issue(url, str(error), error, window=part.wanted) for part, error in failures),
-        *(issue for booking in bookings for issue in booking.issues),
-        *measured_issues(answers, over),
-        *foreign_metrics(answers, about, over),
-    ]
+    issues = issues_of_answers(answers, bookings, over, window_issues)
     savings = answers.savings
     if isinstance(savings, SourceError):
         # A source that is down is not known to have savings, and its failure is an issue already.
@@ -269,27 +209,3 @@ def _state(stored: Sequence[StoredDay], answers: LiveResult) -> DayState:
     """The least certain state of all days; a live answer may still be corrected."""
     is_settled = stored and not answers.parts and all(day.state is DayState.SETTLED for day in stored)
     return DayState.SETTLED if is_settled else DayState.PROVISIONAL
-
-
-def identity(url: str, about: About) -> SourceIdentity:
-    """The identity of a source, from its description."""
-    return SourceIdentity(url, about.product, about.version, about.cluster_id, about.cluster_name)
-
-
-def _unrequested_issues(unrequested: Sequence[Window], stored: Sequence[StoredDay], url: str) -> list[Issue]:
-    """One issue for each span that is neither stored nor requested."""
-    days = f"the newest {MAX_DAYS} days of a window" + (" that are not stored" if stored else "")
-    message = f"only {days} are requested from a source; ask for older days by themselves"
-    return [Issue(IssueKind.NOT_ASKED, message, url, gap) for gap in unrequested]
-
-
-def _window_issues(window: Window, over: Window, parts: Sequence[SourceRequest], url: str) -> list[Issue]:
-    issues = []
-    if over.end < window.end:
-        counted = f"the window is not over; counted are its whole hours until {rfc3339(over.end)}"
-        message = "the window has not begun; nothing is counted" if over.is_empty else counted
-        issues.append(Issue(IssueKind.WINDOW_NOT_OVER, message, url, window))
-    if any(part.requested != part.wanted for part in parts):
-        message = "the window begins or ends within an hour; the cost of that hour was prorated by time"
-        issues.append(Issue(IssueKind.EDGES_PRORATED, message, url, window))
-    return issues

@@ -6,13 +6,16 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking
 from kubetally.domain.component import NO_CLASSES, ZERO, Costs
 from kubetally.domain.efficiency import Hours
-from kubetally.domain.fleet import fleet_sums
+from kubetally.domain.errors import SourceError
+from kubetally.domain.fleet import Failed, fleet_sums
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.live_costs import LiveCosts
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Row
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Window, parse_instant
-from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
+from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters, flag_duplicates_of_live
+from kubetally.ledger.costs.join import UNSTATED
 from tests.unit.domain.clusters import cluster_costs
 
 DAY = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
@@ -98,3 +101,18 @@ def test_fleet_sum_names_missing_hours_and_splits_currencies() -> None:
     assert [(of.source.url, hours) for of, hours in dollars.incomplete] == [("http://half", 24), ("http://empty", 24)]
     assert (dollars.hours_covered, dollars.hours_asked) == (48, 96)
     assert fleet_sums([empty]) == []
+
+
+def test_what_sources_were_asked_for_is_compared_too() -> None:
+    live = [
+        LiveCosts(SourceIdentity(url, cluster_id="prod"), UNSTATED, (booking(url, "n1"),), ())
+        for url in ("http://a", "http://b")
+    ]
+    failed = Failed(SourceIdentity("http://c"), SourceError("away"))
+    one, same, other = flag_duplicates_of_live([live[0], failed, live[1]], DAY)
+    assert same is failed
+    assert [issue.kind for flagged in (one, other) if isinstance(flagged, LiveCosts) for issue in flagged.issues] == [
+        IssueKind.SAME_CLUSTER_TWICE,
+        IssueKind.SAME_CLUSTER_TWICE,
+    ]
+    assert flag_duplicates_of_live([live[0], failed], DAY) == [live[0], failed]

@@ -24,7 +24,8 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import Status
 from kubetally.domain.window import DAY, HOUR, Window, midnight, rfc3339
-from kubetally.ledger.costs.join import UNSTATED, Live, get_costs_as_of, join_costs
+from kubetally.ledger.costs.join import UNSTATED, get_costs_as_of, join_costs
+from kubetally.ledger.costs.missing import Live
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History, StoredDay, StoredWindow, stored_days
 from tests import virtual_time
