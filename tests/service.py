@@ -28,6 +28,7 @@ from kubetally.settings import Settings
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits
 from kubetally.web.server import run, serve
+from kubetally.web.v1.pages import LedgerQueries
 from tests.opened import open_source
 from tests.served import FixedClock
 
@@ -196,10 +197,12 @@ def serving(
     clock: Clock | None = None,
     storage: StorageCheck | None = None,
     limits: ConnectionLimits | None = None,
+    ledger: LedgerQueries | None = None,
 ) -> Iterator[str]:
     """The URL of the service, run by its own server on a loop of its own thread."""
     told, urls = threading.Event(), list[str]()
-    app = create_app(service, SECRET, version="1.2.3-test", clock=clock or FixedClock(), storage=storage)
+    clock = clock or FixedClock()
+    app = create_app(service, SECRET, version="1.2.3-test", clock=clock, storage=storage, ledger=ledger)
 
     def listening(url: str) -> None:
         urls.append(url)

@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from litestar.testing import TestClient
 
-from kubetally.domain.collection import CollectedDay
-from kubetally.ledger.costs.service import CostService
-from kubetally.query.opening import open_duck
-from kubetally.query.reader import LedgerReader
-from kubetally.query.reports import LedgerReports
-from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
-from kubetally.tasks import calculate_here
-from kubetally.web.app import create_app
 from tests.cluster_days import cluster_day
-from tests.kept import CoverageInMemory
-from tests.served import FixedClock
-from tests.service import SECRET, AccountsInMemory, account, account_id
+from tests.native import ONE, Home, native_client
 
 PATH = "/api/v1/costs"
 DAYS = {"start": "2026-11-20", "end": "2026-11-22"}
-ONE, TWO = account_id(1), account_id(2)
 GROUPS = [
     "",
     "cluster",
@@ -43,25 +31,6 @@ GROUPS = [
 ]
 
 
-class Home:
-    """Two accounts with a stored day each, and the API on them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.lake, self.coverage = DeltaLake(str(folder / "lake")), CoverageInMemory()
-        self.accounts = AccountsInMemory([account(1, "http://one.test"), account(2, "http://two.test")])
-        self.retention, self.clock = timedelta(days=400), FixedClock()
-        self.days = [cluster_day(ONE), cluster_day(TWO)]
-        self.store(*self.days)
-
-    def store(self, *days: CollectedDay) -> None:
-        self.coverage.intend([day.collection for day in days])
-        self.coverage.confirm([day.collection.id for day in days], self.lake.put(days))
-
-    @property
-    def bill(self) -> Decimal:
-        return sum((Decimal(day.collection.head.bill.total).scaleb(-6) for day in self.days), Decimal())
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
@@ -69,14 +38,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def client(home: Home) -> Iterator[TestClient[Any]]:
-    service = CostService(home.accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
-    with (
-        LedgerReader(home, open_duck) as reader,
-        TestClient(
-            create_app(service, SECRET, version="0", clock=FixedClock(), ledger=LedgerReports(reader))
-        ) as client,
-    ):
-        client.headers["Secret"] = SECRET
+    with native_client(home) as client:
         yield client
 
 

@@ -44,6 +44,12 @@ class NotFound(KubetallyError):
     code = "not_found"
 
 
+class Gone(KubetallyError):
+    """What was asked for has expired."""
+
+    code = "gone"
+
+
 class SourceError(KubetallyError):
     """A system we read from did not give a usable answer."""
 

@@ -73,7 +73,7 @@ class Step(Struct, forbid_unknown_fields=True):
     coverage: Coverage
 
 
-class Issue(Struct, forbid_unknown_fields=True):
+class LedgerIssue(Struct, forbid_unknown_fields=True):
     """What is wrong with the data, or worth knowing: on how many days of which accounts."""
 
     kind: str
@@ -133,7 +133,7 @@ class Report(Struct, forbid_unknown_fields=True):
     coverage: Coverage
     assets_complete: bool
     not_measured: list[str]
-    issues: list[Issue]
+    issues: list[LedgerIssue]
 
 
 class Shown(NamedTuple):
@@ -170,7 +170,7 @@ def report_body(costs: CostReport, shown: Shown) -> Report:
         coverage=Coverage.of(costs.coverage),
         assets_complete=costs.assets_complete,
         not_measured=sorted(f"{component}_cost" for component in costs.not_measured),
-        issues=[Issue.of(issue) for issue in costs.issues[:MAX_ISSUES]],
+        issues=[LedgerIssue.of(issue) for issue in costs.issues[:MAX_ISSUES]],
     )
 
 

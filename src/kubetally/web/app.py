@@ -7,7 +7,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.response import Response
 
 from kubetally import logs
-from kubetally.domain.errors import KubetallyError, NotFound
+from kubetally.domain.errors import Gone, KubetallyError, NotFound
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import ClusterUnreadable, CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
@@ -106,7 +106,7 @@ def _problem(request: AnyRequest, error: Exception, secret: Secret) -> Problem:
 def _failure(request: AnyRequest, error: Exception, secret: Secret) -> Failure:
     match error:
         case KubetallyError():
-            if not isinstance(error, ClusterUnreadable | NotFound):
+            if not isinstance(error, ClusterUnreadable | NotFound | Gone):
                 _log.error("request_failed", code=error.code, message=str(error))
             return Failure.of(error)
         case MethodNotAllowedException():  # no route has this method

@@ -91,7 +91,7 @@ def documentation(schema: dict[str, Any]) -> bytes:
 def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
     parameters = "".join(
         f"<tr><td><code>{text(parameter['name'])}</code></td><td>{_type(parameter['schema'])}"
-        f"{', required' if parameter.get('required') else ''}</td>"
+        f"{', required' if parameter.get('required') else ''}{_default(parameter['schema'])}</td>"
         f"<td>{text(parameter.get('description', ''))}</td></tr>"
         for parameter in operation.get("parameters", ())
     )
@@ -106,6 +106,10 @@ def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
         + (f"<h3>Parameters</h3>{_table(parameters)}" if parameters else "")
         + f"<h3>Responses</h3>{_table(responses)}</section>"
     )
+
+
+def _default(schema: dict[str, Any]) -> str:
+    return text(f", default {schema['default']}") if "default" in schema else ""
 
 
 def _named_type(name: str, schema: dict[str, Any]) -> str:

@@ -7,16 +7,15 @@ from typing import Final, Self
 from litestar.response import Response
 
 from kubetally.cache import GivenUp
-from kubetally.domain.errors import BalanceError, KubetallyError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.errors import BalanceError, Gone, KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.ledger.costs.service import Overloaded
-from kubetally.ledger.ports.coverage import HistoryGone
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 # The status of an error is that of the first family it belongs to.
 FAMILIES: Final[tuple[tuple[type[KubetallyError], int], ...]] = (
     (Overloaded, 503),
     (GivenUp, 503),
-    (HistoryGone, 410),
+    (Gone, 410),
     (NotFound, 404),
     (RequestError, 400),
     (SourceError, 424),

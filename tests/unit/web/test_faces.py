@@ -7,7 +7,7 @@ import pytest
 from kubetally.domain.errors import StoreError
 from kubetally.web.faces import problem_at
 from kubetally.web.problems import Failure
-from kubetally.web.v1.parameters import InvalidParameter
+from kubetally.web.v1.query_string import InvalidParameter
 
 STATUSES = [400, 401, 403, 404, 405, 414, 424, 429, 500, 503]
 

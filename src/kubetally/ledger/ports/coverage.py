@@ -12,14 +12,14 @@ from kubetally.domain.collection import Collection, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.damage import LakeBehind
-from kubetally.domain.errors import NotFound
+from kubetally.domain.errors import Gone
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.savings import SavingsDay
 from kubetally.domain.window import rfc3339
 from kubetally.ledger.ports.lake import Lake
 
 
-class HistoryGone(NotFound):
+class HistoryGone(Gone):
     """The history of an instant has expired."""
 
     code = "history_gone"

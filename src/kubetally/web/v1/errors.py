@@ -1,11 +1,13 @@
 """Errors of the native API, as RFC 9457 describes them."""
 
-import json
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
 from kubetally.web.problems import Failure, Problem
-from kubetally.web.v1.parameters import InvalidParameter
+from kubetally.web.v1.query_string import InvalidParameter
 
 PROBLEM_JSON: Final = "application/problem+json"
 _DETAILS: Final = {
@@ -15,16 +17,27 @@ _DETAILS: Final = {
 }
 
 
+class ProblemDetails(Struct, forbid_unknown_fields=True):
+    """Why a request failed. `detail`: what is wrong and what to do. `parameter`: the one that is wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+    parameter: str | UnsetType = UNSET
+
+
 def problem_of(failure: Failure) -> Problem:
     """The response to a failure: type, title, status, what is wrong and what to do, code, and the wrong parameter."""
     status = 401 if failure.status == 403 else failure.status  # a wrong secret is like none
-    body: dict[str, object] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    body = ProblemDetails("about:blank", HTTPStatus(status).phrase, status)
     if failure.error is not None:
         # What went wrong inside is for the log; what is wrong with the request is for its caller.
-        detail = str(failure.error) if status < 500 else "the service could not answer; its log says why"
-        body |= {"detail": detail, "code": failure.error.code}
+        body.detail = str(failure.error) if status < 500 else "the service could not answer; its log says why"
+        body.code = failure.error.code
         if isinstance(failure.error, InvalidParameter):
-            body["parameter"] = failure.error.parameter
+            body.parameter = failure.error.parameter
     elif status in _DETAILS:
-        body["detail"] = _DETAILS[status]
-    return Problem(status, json.dumps(body).encode(), PROBLEM_JSON, failure.headers)
+        body.detail = _DETAILS[status]
+    return Problem(status, msgspec.json.encode(body), PROBLEM_JSON, failure.headers)

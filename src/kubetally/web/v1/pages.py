@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from kubetally.cache import AsyncCache
-from kubetally.domain.errors import NotFound
+from kubetally.domain.errors import Gone
 from kubetally.domain.question.arrange import Order, arrange_report
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.report import CostReport, CostRow, LabelReport
 from kubetally.present.cost_report import Shown
 from kubetally.tasks import Calculate
-from kubetally.web.v1.parameters import InvalidParameter, Page
+from kubetally.web.v1.parameters import Page
+from kubetally.web.v1.query_string import InvalidParameter
 
 
 class LedgerQueries(Protocol):
@@ -37,7 +38,7 @@ KEPT_SECONDS: Final = 900.0
 MAX_ROWS_KEPT: Final = 200_000
 
 
-class PagesGone(NotFound):
+class PagesGone(Gone):
     """The answer that a cursor belongs to is not kept any more."""
 
     code = "pages_gone"

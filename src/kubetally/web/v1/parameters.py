@@ -1,35 +1,31 @@
-"""The parameters of the native API: each read once, and refused by its name."""
+"""The parameters of the native API, and the questions that they make."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Final, TypeVar
-from urllib.parse import parse_qsl
+from typing import Final
 
-from kubetally.domain.errors import RequestError
-from kubetally.domain.nearest import nearest
-from kubetally.domain.question.arrange import Order, parse_order
+from kubetally.domain.question.arrange import DEFAULT_ORDER, Order, parse_order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Idle
-from kubetally.domain.question.group import parse_group
+from kubetally.domain.question.filter import Filter
+from kubetally.domain.question.group import Dimension, parse_group
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.window import FutureWindow, InvalidWindow, Window, midnight, parse_instant, parse_window, rfc3339
+from kubetally.web.v1.query_string import (
+    InvalidParameter,
+    Parameter,
+    Parameters,
+    choice,
+    number,
+    numbers,
+    parse_parameters,
+    text,
+    words,
+)
 
 DEFAULT_WINDOW: Final = "7d"
 DEFAULT_LIMIT, MAX_LIMIT = 200, 10_000
-_T = TypeVar("_T")
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-class InvalidParameter(RequestError):
-    """A parameter that is unknown or can't be read; `code` is that of the cause."""
-
-    code = "invalid_parameter"
-
-    def __init__(self, parameter: str, problem: str, *, code: str = code) -> None:
-        self.parameter = parameter
-        super().__init__(f"parameter {parameter}: {problem}", code=code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +38,105 @@ class Page:
     top: int | None = None
 
 
-def parse_parameters(query: bytes, known: Iterable[str]) -> dict[str, str]:
-    """The parameters of a query string. Raises InvalidParameter, for an unknown one or one that comes twice."""
-    names = sorted(known)
-    values = dict[str, str]()
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="utf-8", errors="replace"):
-        if name not in names:
-            near = nearest(name, names)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
+def _whole_day(name: str) -> Callable[[str], datetime]:
+    def read(day: str) -> datetime:
+        instant = parse_instant(day)
+        if instant != midnight(instant):
             raise InvalidParameter(
-                name, f"unknown parameter {name!r}: {hint}use {', '.join(names)}", code="unknown_parameter"
+                name, f"{name} {day!r} is within a day: this API has whole UTC days, write {instant:%Y-%m-%d}"
             )
-        if name in values:
-            raise InvalidParameter(name, f"the parameter {name!r} comes twice: give it once", code="repeated_parameter")
-        values[name] = value
-    return values
+        return instant
+
+    return read
 
 
-_SHARED: Final = ("start", "end", "filter", "as_of")
-_COSTS: Final = (*_SHARED, "group", "step", "order", "top", "idle")
+START: Final[Parameter[datetime | None]] = Parameter(
+    "start",
+    "First day, in UTC; both dates or neither. Default: today and the six days before.",
+    _whole_day("start"),
+    None,
+    text(format="date"),
+)
+END: Final[Parameter[datetime | None]] = Parameter(
+    "end", "The day after the last one, in UTC.", _whole_day("end"), None, text(format="date")
+)
+FILTER: Final[Parameter[Filter]] = Parameter(
+    "filter",
+    'Which rows count, in OpenCost\'s v2 grammar: `namespace:"shop"+label[team]!:"web"`. Default: every row.',
+    parse_v2,
+    parse_v2(""),
+    text(),
+)
+AS_OF: Final[Parameter[datetime | None]] = Parameter(
+    "as_of", "An instant: figures as they were stored then. Default: now.", parse_instant, None, text()
+)
+GROUP: Final[Parameter[tuple[Dimension, ...]]] = Parameter(
+    "group",
+    "Comma list of cluster, organization, namespace, controller_kind, controller, pod, container, node, service, kind, "
+    "component, label:KEY, annotation:KEY and namespace_label:KEY. Default: one row.",
+    parse_group,
+    (),
+    text(),
+)
+STEP: Final[Parameter[Step | None]] = Parameter(
+    "step",
+    "Length of the steps of the window; weeks begin on Monday. Default: the whole window.",
+    choice("step", Step),
+    None,
+    words(Step),
+)
+IDLE: Final[Parameter[Idle]] = Parameter(
+    "idle",
+    "Idle cost: a row of its own, shared among workloads by cost or evenly, or left out, of the total too.",
+    choice("idle", Idle),
+    Idle.SEPARATE,
+    words(Idle, Idle.SEPARATE),
+)
+ORDER: Final[Parameter[tuple[Order, ...]]] = Parameter(
+    "order",
+    "Comma list of total_cost, a component such as cpu_cost, window_start or a dimension of the group; a minus before "
+    "it for descending.",
+    lambda fields: parse_order(fields, ()),
+    DEFAULT_ORDER,
+    text(default="-total_cost"),
+)
+LIMIT: Final[Parameter[int]] = Parameter(
+    "limit", "Rows of a page.", number("limit", MAX_LIMIT), DEFAULT_LIMIT, numbers(MAX_LIMIT, default=DEFAULT_LIMIT)
+)
+CURSOR: Final[Parameter[str | None]] = Parameter(
+    "cursor", "The `next` of the page before, with the same question.", str, None, text()
+)
+TOP: Final[Parameter[int | None]] = Parameter(
+    "top",
+    "The first keys over the whole window; all others are one row of kind rest. Default: all keys.",
+    number("top", MAX_LIMIT),
+    None,
+    numbers(MAX_LIMIT),
+)
+FORMAT: Final[Parameter[ExportFormat]] = Parameter(
+    "format",
+    "Format of the file.",
+    choice("format", ExportFormat),
+    ExportFormat.CSV,
+    words(ExportFormat, ExportFormat.CSV),
+)
+SHARED: Final[Parameters] = (START, END, FILTER, AS_OF)
+_GROUPED: Final[Parameters] = (*SHARED, GROUP, STEP, ORDER, TOP, IDLE)
+COSTS: Final[Parameters] = (*_GROUPED, LIMIT, CURSOR)
+EXPORT: Final[Parameters] = (*_GROUPED, FORMAT)
 
 
 def parse_costs(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
     """The question and the page of `costs`. Raises InvalidParameter."""
-    return _costs_of(parse_parameters(query, (*_COSTS, "limit", "cursor")), now)
+    return _costs_of(parse_parameters(query, COSTS), now)
 
 
 def parse_export(query: bytes, now: datetime) -> tuple[CostQuestion, Page, ExportFormat]:
     """The question of `exports`, its order and top, and the format. Raises InvalidParameter."""
-    values = parse_parameters(query, (*_COSTS, "format"))
+    values = parse_parameters(query, EXPORT)
     question, page = _costs_of(values, now)
-    format_ = _read(values, "format", _choice("format", ExportFormat), ExportFormat.CSV)
-    alone = [name for name in ("step", "order", "top", "idle") if name in values and not question.group]
+    format_ = FORMAT.of(values)
+    alone = [each.name for each in (STEP, ORDER, TOP, IDLE) if each.name in values and not question.group]
     if alone:
         problem = f"{alone[0]} needs a group: without one the stored rows are exported as they are"
         raise InvalidParameter(alone[0], problem)
@@ -82,36 +145,36 @@ def parse_export(query: bytes, now: datetime) -> tuple[CostQuestion, Page, Expor
 
 def parse_shared(query: bytes, now: datetime) -> CostQuestion:
     """The question of an endpoint that has no group: window, filter and instant. Raises InvalidParameter."""
-    return _costs_of(parse_parameters(query, _SHARED), now)[0]
+    return _costs_of(parse_parameters(query, SHARED), now)[0]
 
 
 def _costs_of(values: Mapping[str, str], now: datetime) -> tuple[CostQuestion, Page]:
-    group = _read(values, "group", parse_group, parse_group(""))
+    group = GROUP.of(values)
     question = CostQuestion(
         window=parse_days(values, now),
         group=group,
-        step=_read(values, "step", _choice("step", Step), None),
-        filter=_read(values, "filter", parse_v2, parse_v2("")),
-        idle=_read(values, "idle", _choice("idle", Idle), Idle.SEPARATE),
-        as_of=_read(values, "as_of", lambda text: _past(text, now), None),
+        step=STEP.of(values),
+        filter=FILTER.of(values),
+        idle=IDLE.of(values),
+        as_of=parse_past(values, now),
     )
     page = Page(
-        order=_read(values, "order", lambda text: parse_order(text, group), parse_order("", group)),
-        limit=_read(values, "limit", _number("limit", MAX_LIMIT), DEFAULT_LIMIT),
-        cursor=values.get("cursor"),
-        top=_read(values, "top", _number("top", MAX_LIMIT), None),
+        order=ORDER.read(values, lambda fields: parse_order(fields, group), DEFAULT_ORDER),
+        limit=LIMIT.of(values),
+        cursor=CURSOR.of(values),
+        top=TOP.of(values),
     )
     return question, page
 
 
 def parse_days(values: Mapping[str, str], now: datetime) -> Window:
     """The window of `start` and `end`, whole UTC days; the last seven days without both. Raises InvalidParameter."""
-    if not values.keys() & {"start", "end"}:
+    if not values.keys() & {START.name, END.name}:
         return parse_window(DEFAULT_WINDOW, now)
-    for name in ("start", "end"):
+    for name in (START.name, END.name):
         if not values.get(name, "").strip():
             raise InvalidParameter(name, f"{name} is missing: give both, such as start=2026-11-20&end=2026-11-23")
-    start, end = (_read(values, name, _whole_day(name), now) for name in ("start", "end"))
+    start, end = (parameter.of(values) or now for parameter in (START, END))
     if end <= start:
         raise InvalidParameter(
             "end", f"end {rfc3339(end)} is not after start {rfc3339(start)}", code=InvalidWindow.code
@@ -121,51 +184,9 @@ def parse_days(values: Mapping[str, str], now: datetime) -> Window:
     return Window(start, end)
 
 
-def _whole_day(name: str) -> Callable[[str], datetime]:
-    def read(text: str) -> datetime:
-        instant = parse_instant(text)
-        if instant != midnight(instant):
-            raise InvalidParameter(
-                name, f"{name} {text!r} is within a day: this API has whole UTC days, write {instant:%Y-%m-%d}"
-            )
-        return instant
-
-    return read
-
-
-def _past(text: str, now: datetime) -> datetime:
-    instant = parse_instant(text)
-    if instant > now:
+def parse_past(values: Mapping[str, str], now: datetime) -> datetime | None:
+    """The instant of `as_of`; None for now. Raises InvalidParameter."""
+    instant = AS_OF.of(values)
+    if instant is not None and instant > now:
         raise InvalidParameter("as_of", f"as_of {rfc3339(instant)} is in the future (now {rfc3339(now)})")
     return instant
-
-
-def _number(name: str, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:10]) <= most):
-            raise InvalidParameter(name, f"{name} {text!r} is not a number from 1 to {most}")
-        return int(text)
-
-    return read
-
-
-def _choice(name: str, choices: type[_Choice]) -> Callable[[str], _Choice]:
-    def read(text: str) -> _Choice:
-        try:
-            return choices(text)
-        except ValueError:
-            raise InvalidParameter(name, f"{name} {text!r} is unknown: use {', '.join(choices)}") from None
-
-    return read
-
-
-def _read(values: Mapping[str, str], name: str, parse: Callable[[str], _T], default: _T) -> _T:
-    """The value of a parameter; its default where it is missing. Raises InvalidParameter."""
-    if name not in values:
-        return default
-    try:
-        return parse(values[name])
-    except InvalidParameter:
-        raise
-    except RequestError as error:
-        raise InvalidParameter(name, str(error), code=error.code) from error

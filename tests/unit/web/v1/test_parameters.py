@@ -7,7 +7,8 @@ import pytest
 from kubetally.domain.question.cost_question import Idle
 from kubetally.domain.question.steps import Step
 from kubetally.domain.window import parse_window
-from kubetally.web.v1.parameters import InvalidParameter, parse_costs
+from kubetally.web.v1.parameters import parse_costs
+from kubetally.web.v1.query_string import InvalidParameter
 from tests.served import NOON_AFTER
 
 DAYS = {"start": "2026-11-20", "end": "2026-11-23"}

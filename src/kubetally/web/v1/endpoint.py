@@ -1,0 +1,97 @@
+"""What all endpoints of the native API have in common: what they read, how they answer, how they are documented."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litestar import Request, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, Schema
+from litestar.openapi.spec import Parameter as DocumentedParameter
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from litestar.types import AnyCallable
+
+from kubetally.domain.window import Clock
+from kubetally.tasks import Calculate
+from kubetally.web.v1.errors import PROBLEM_JSON, ProblemDetails
+from kubetally.web.v1.pages import LedgerQueries
+from kubetally.web.v1.query_string import Parameter, Parameters
+
+JSON: Final = "application/json"
+AnyRequest = Request[Any, Any, Any]
+_MEANINGS: Final = {
+    400: "A parameter is unknown or invalid; the problem names it.",
+    401: "The secret is missing or wrong.",
+    410: "The history of `as_of`, or the answer of `cursor`, has expired.",
+    414: "The query is too long.",
+    429: "Too many wrong secrets came from this address.",
+    500: "An unexpected error.",
+    503: "The service can't answer now; a retry may help.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NativeApi:
+    """What endpoints answer with. calculate: runs what blocks."""
+
+    ledger: LedgerQueries
+    clock: Clock
+    calculate: Calculate
+
+
+def endpoint(
+    path: str, parameters: Parameters, body: type, *, summary: str, description: str = ""
+) -> Callable[[AnyCallable], HTTPRouteHandler]:
+    """Makes a handler an endpoint that is documented with its parameters and the type of its body."""
+    return get(
+        path,
+        summary=summary,
+        description=description,
+        operation_id=path.strip("/"),
+        operation_class=_operation(parameters),
+        responses={200: ResponseSpec(body, generate_examples=False, description="The answer."), **_PROBLEMS},
+        media_type=JSON,
+    )
+
+
+def file_endpoint(
+    path: str, parameters: Parameters, media_types: Sequence[str], *, summary: str, description: str = ""
+) -> Callable[[AnyCallable], HTTPRouteHandler]:
+    """As `endpoint`, for one that sends a file of one of these types."""
+    return get(
+        path,
+        summary=summary,
+        description=description,
+        operation_id=path.strip("/"),
+        operation_class=_operation(parameters, media_types),
+        responses=_PROBLEMS,
+        response_description="The file.",
+    )
+
+
+_PROBLEMS: Final = {
+    status: ResponseSpec(ProblemDetails, generate_examples=False, description=meaning, media_type=PROBLEM_JSON)
+    for status, meaning in _MEANINGS.items()
+}
+
+
+def _operation(parameters: Parameters, media_types: Sequence[str] = ()) -> type[Operation]:
+    documented = [_documented(parameter) for parameter in parameters]
+
+    @dataclass
+    class Documented(Operation):
+        def __post_init__(self) -> None:
+            self.parameters = [*documented]
+            answer = (self.responses or {})["200"]
+            if media_types and isinstance(answer, OpenAPIResponse):
+                a_file = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+                answer.content = dict.fromkeys(media_types, a_file)
+
+    return Documented
+
+
+def _documented(parameter: Parameter[Any]) -> DocumentedParameter:
+    return DocumentedParameter(
+        name=parameter.name, param_in="query", description=parameter.meaning, schema=Schema(**parameter.schema)
+    )

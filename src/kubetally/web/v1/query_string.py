@@ -1,0 +1,113 @@
+"""Reads a query string by a table of parameters: each is read once, refused by its name, and documented."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+from kubetally.domain.errors import RequestError
+from kubetally.domain.nearest import nearest
+
+_T = TypeVar("_T")
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class InvalidParameter(RequestError):
+    """A parameter that is unknown or can't be read; `code` is that of the cause."""
+
+    code = "invalid_parameter"
+
+    def __init__(self, parameter: str, problem: str, *, code: str = code) -> None:
+        self.parameter = parameter
+        super().__init__(f"parameter {parameter}: {problem}", code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[_T]):
+    """A parameter of the query.
+
+    meaning: for the documentation. parse: makes its value from its text. default: its value if it is missing.
+    schema:  what its text may be, in JSON Schema.
+    """
+
+    name: str
+    meaning: str
+    parse: Callable[[str], _T]
+    default: _T
+    schema: Mapping[str, Any]
+
+    def of(self, values: Mapping[str, str]) -> _T:
+        """Its value. Raises InvalidParameter."""
+        return self.read(values, self.parse, self.default)
+
+    def read(self, values: Mapping[str, str], parse: Callable[[str], _T], default: _T) -> _T:
+        """As `of`, for a parameter whose meaning depends on the request. Raises InvalidParameter."""
+        if self.name not in values:
+            return default
+        try:
+            return parse(values[self.name])
+        except InvalidParameter:
+            raise
+        except RequestError as error:
+            raise InvalidParameter(self.name, str(error), code=error.code) from error
+
+
+Parameters = tuple[Parameter[Any], ...]
+
+
+def parse_parameters(query: bytes, known: Iterable[Parameter[Any]]) -> dict[str, str]:
+    """The parameters of a query string. Raises InvalidParameter, for an unknown one or one that comes twice."""
+    names = sorted(parameter.name for parameter in known)
+    values = dict[str, str]()
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="utf-8", errors="replace"):
+        if name not in names:
+            near = nearest(name, names)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise InvalidParameter(
+                name, f"unknown parameter {name!r}: {hint}use {', '.join(names)}", code="unknown_parameter"
+            )
+        if name in values:
+            raise InvalidParameter(name, f"the parameter {name!r} comes twice: give it once", code="repeated_parameter")
+        values[name] = value
+    return values
+
+
+def text(**schema: str) -> dict[str, Any]:
+    """The schema of a text that has a grammar of its own."""
+    return {"type": "string"} | schema
+
+
+def choice(name: str, choices: type[_Choice]) -> Callable[[str], _Choice]:
+    """Reads one of a few words."""
+
+    def read(word: str) -> _Choice:
+        try:
+            return choices(word)
+        except ValueError:
+            raise InvalidParameter(name, f"{name} {word!r} is unknown: use {', '.join(choices)}") from None
+
+    return read
+
+
+def words(choices: type[StrEnum], default: StrEnum | None = None) -> dict[str, Any]:
+    """The schema of one of a few words."""
+    schema: dict[str, Any] = {"type": "string", "enum": [word.value for word in choices]}
+    return schema if default is None else schema | {"default": default.value}
+
+
+def number(name: str, most: int) -> Callable[[str], int]:
+    """Reads a whole number from 1 to `most`."""
+
+    def read(digits: str) -> int:
+        if not (digits.isascii() and digits.isdecimal() and 1 <= int(digits[:10]) <= most):
+            raise InvalidParameter(name, f"{name} {digits!r} is not a number from 1 to {most}")
+        return int(digits)
+
+    return read
+
+
+def numbers(most: int, *, default: int | None = None) -> dict[str, Any]:
+    """The schema of a whole number from 1 to `most`."""
+    schema: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": most}
+    return schema if default is None else schema | {"default": default}

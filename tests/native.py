@@ -1,0 +1,59 @@
+"""The native API over accounts with stored days."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from litestar.testing import TestClient
+
+from kubetally.domain.collection import CollectedDay
+from kubetally.ledger.costs.service import CostService
+from kubetally.query.opening import open_duck
+from kubetally.query.reader import LedgerReader
+from kubetally.query.reports import LedgerReports
+from kubetally.store.lake.delta import DeltaLake
+from kubetally.tasks import calculate_here
+from kubetally.web.app import create_app
+from kubetally.web.instrumented_app import InstrumentedApp
+from tests.cluster_days import cluster_day
+from tests.kept import CoverageInMemory
+from tests.served import FixedClock
+from tests.service import SECRET, AccountsInMemory, account, account_id
+
+ONE, TWO = account_id(1), account_id(2)
+
+
+class Home:
+    """Two accounts with a stored day each, and the API on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lake, self.coverage = DeltaLake(str(folder / "lake")), CoverageInMemory()
+        self.accounts = AccountsInMemory([account(1, "http://one.test"), account(2, "http://two.test")])
+        self.retention, self.clock = timedelta(days=400), FixedClock()
+        self.days = [cluster_day(ONE), cluster_day(TWO)]
+        self.store(*self.days)
+
+    def store(self, *days: CollectedDay) -> None:
+        self.coverage.intend([day.collection for day in days])
+        self.coverage.confirm([day.collection.id for day in days], self.lake.put(days))
+
+    @property
+    def bill(self) -> Decimal:
+        return sum((Decimal(day.collection.head.bill.total).scaleb(-6) for day in self.days), Decimal())
+
+
+def native_app(reader: LedgerReader, accounts: AccountsInMemory) -> InstrumentedApp:
+    """The service with the native API; it asks no source."""
+    service = CostService(accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
+    return create_app(service, SECRET, version="0", clock=FixedClock(), ledger=LedgerReports(reader))
+
+
+@contextmanager
+def native_client(home: Home) -> Iterator[TestClient[Any]]:
+    """A client of the native API that sends the secret."""
+    with LedgerReader(home, open_duck) as reader, TestClient(native_app(reader, home.accounts)) as client:
+        client.headers["Secret"] = SECRET
+        yield client
