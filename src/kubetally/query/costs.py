@@ -33,6 +33,7 @@ from kubetally.query.sums import (
     columns,
     costs_of,
     hours_of,
+    quantities_of,
     shares_of,
     waste_of,
 )
@@ -90,7 +91,9 @@ def _grouped(
     tested = _tests(rows, filters, accounts)
     tests = {component: tested[condition] if len(tested) > 1 else None for component, condition in filters.items()}
     sums = costs_of(rows, tests) | shares_of(rows, question.idle, tests)
-    if not _is_by_component(question):
+    if question.has_quantities:
+        sums |= quantities_of(rows, tests)
+    elif not _is_by_component(question):
         sums |= hours_of(rows) | {WASTE: waste_of(rows)}
     keys = _keys(rows, question)
     table = _passing(rows, tested)
@@ -266,13 +269,18 @@ def _rows_of(
 ) -> Iterator[CostRow]:
     account_id, start, kind = about
     costs = Costs(*(sum(part.sums[name] or 0 for part in parts) for name in COSTS))
+
+    def added(name: str) -> float | None:
+        return sum_of_known([part.sums.get(name) for part in parts])
+
+    hours = Hours(*(added(name) for name in Hours._fields)).rounded()  # type: ignore[arg-type]
     place = next((at for at, dimension in enumerate(question.group) if dimension.name == "component"), None)
     if place is not None:
         for component in shown:
             yield CostRow(
                 Costs(**{component.value: costs.of(component)}),
                 NO_CLASSES,
-                NO_HOURS,
+                hours if question.has_quantities else NO_HOURS,
                 RatedHours(),
                 kind=kind,
                 key=(*key[:place], component.value, *key[place + 1 :]),
@@ -281,14 +289,10 @@ def _rows_of(
                 component=component,
             )
         return
-
-    def added(name: str) -> float | None:
-        return sum_of_known([part.sums.get(name) for part in parts])
-
     yield CostRow(
         costs,
         NO_CLASSES,
-        Hours(*(added(name) for name in Hours._fields)).rounded(),  # type: ignore[arg-type]
+        hours,
         RatedHours(*(added(name) or 0.0 for name in RATED)).rounded(),
         kind=kind,
         key=key,

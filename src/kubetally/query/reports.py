@@ -4,12 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from kubetally.domain.compare import CompareQuestion, Comparison, compare
 from kubetally.domain.component import Costs
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.question.steps import steps_of
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add
+from kubetally.query.comparison import snapshots_of_one_moment
 from kubetally.query.issues import issues_of_facts, issues_of_failures, unmeasured
 from kubetally.query.reader import LedgerReader
 from kubetally.query.snapshot import Snapshot
@@ -27,6 +29,12 @@ class LedgerReports:
         Raises: RequestError, for rows in several currencies; StoreError.
         """
         return self._report(self._reader.snapshot(question), question)
+
+    def compare(self, question: CompareQuestion) -> Comparison:
+        """What changed between two periods; rows in no order. Raises as `costs`."""
+        before, now = question.of_before(), question.of_now()
+        was, then = snapshots_of_one_moment(self._reader, before, now)
+        return compare(question, self._report(was, before), self._report(then, now))
 
     def _report(self, snapshot: Snapshot, question: CostQuestion) -> CostReport:
         facts = snapshot.facts

@@ -10,6 +10,7 @@ from ibis import ir
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.money import MICROS
+from kubetally.domain.quantity import QUANTITIES
 from kubetally.domain.question.cost_question import Idle
 
 COSTS = tuple(f"{component}_cost" for component in Component)
@@ -50,6 +51,11 @@ def hours_of(rows: ir.Table) -> dict[str, ir.FloatingScalar]:
         both = rows[request].notnull() & rows[usage].notnull()
         sums |= {f"rated_{name}": rows[name].sum(where=both) for name in (request, usage)}
     return sums
+
+
+def quantities_of(rows: ir.Table, tests: Mapping[Component, ir.BooleanValue | None]) -> dict[str, ir.FloatingScalar]:
+    """Sums of the quantities behind the costs of the rows that pass the test of their component."""
+    return {name: rows[name].sum(where=tests[component]) for component, its in QUANTITIES.items() for name in its}
 
 
 def waste_of(rows: ir.Table) -> ir.IntegerScalar:

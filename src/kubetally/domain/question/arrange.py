@@ -1,9 +1,10 @@
 """The order of an answer's rows, its top, and its pages."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component
@@ -12,8 +13,34 @@ from kubetally.domain.nearest import suggestion
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.report import REST, CostReport, CostRow, add_rows
 
-_COSTS = {"total_cost": None, **{f"{component}_cost": component for component in Component}}
-_START = "window_start"
+
+class Arranged(Protocol):
+    """A row that can be arranged: of costs, or of what changed."""
+
+    @property
+    def key(self) -> tuple[str | None, ...]: ...
+    @property
+    def kind(self) -> Kind | Literal["rest"] | None: ...
+    @property
+    def account_id(self) -> str | None: ...
+    @property
+    def start(self) -> datetime | None: ...
+
+
+_Row = TypeVar("_Row", bound=Arranged)
+Figures = Mapping[str, Callable[[Any], Any]]
+"""What rows can be ordered by beside their dimensions: how each figure is read from a row."""
+
+
+def _cost_of(component: Component) -> Callable[[CostRow], int]:
+    return lambda row: row.costs.of(component)
+
+
+COST_FIGURES: Final[Figures] = {
+    "total_cost": lambda row: row.costs.total,
+    **{f"{component}_cost": _cost_of(component) for component in Component},
+    "window_start": lambda row: row.start,
+}
 
 
 class Order(NamedTuple):
@@ -26,14 +53,16 @@ class Order(NamedTuple):
 DEFAULT_ORDER = (Order("total_cost", is_descending=True),)
 
 
-def parse_order(text: str, group: Sequence[Dimension]) -> tuple[Order, ...]:
+def parse_order(
+    text: str, group: Sequence[Dimension], figures: Figures = COST_FIGURES, default: tuple[Order, ...] = DEFAULT_ORDER
+) -> tuple[Order, ...]:
     """The fields in a comma list such as `-total_cost,namespace`; a minus is for descending.
 
     Raises: RequestError, for a field that rows of this group do not have.
     """
     if not text.strip():
-        return DEFAULT_ORDER
-    known = (*_COSTS, _START, *(dimension.asked for dimension in group))
+        return default
+    known = (*figures, *(dimension.asked for dimension in group))
     orders = []
     for item in (item.strip() for item in text.split(",")):
         name = item.removeprefix("-")
@@ -47,11 +76,13 @@ def parse_order(text: str, group: Sequence[Dimension]) -> tuple[Order, ...]:
     return tuple(orders)
 
 
-def arrange(rows: Iterable[CostRow], group: Sequence[Dimension], order: Sequence[Order]) -> list[CostRow]:
+def arrange(
+    rows: Iterable[_Row], group: Sequence[Dimension], order: Sequence[Order], figures: Figures = COST_FIGURES
+) -> list[_Row]:
     """The rows in order. Ties are ordered by key and step; what has no value comes last, ascending or descending."""
     ordered = sorted(rows, key=_tie)
     for field, is_descending in reversed(order):
-        read = _reader(field, group)
+        read = _reader(field, group, figures)
         known = [row for row in ordered if read(row) is not None]
         missing = [row for row in ordered if read(row) is None]
         known.sort(key=read, reverse=is_descending)
@@ -66,9 +97,9 @@ def arrange_report(report: CostReport, order: Sequence[Order], top: int | None) 
     return arrange(report.lines, group, order), arrange(rows, group, order)
 
 
-def split_lines(rows: Iterable[CostRow]) -> tuple[list[CostRow], list[CostRow]]:
+def split_lines(rows: Iterable[_Row]) -> tuple[list[_Row], list[_Row]]:
     """Lines of their own, and all other rows; lines lead the first page and count in no limit."""
-    lines, others = list[CostRow](), list[CostRow]()
+    lines, others = list[_Row](), list[_Row]()
     for row in rows:
         (others if row.kind in (None, REST, Kind.WORKLOAD) else lines).append(row)
     return lines, others
@@ -93,16 +124,13 @@ def keep_top(rows: Sequence[CostRow], top: int, group: Sequence[Dimension], orde
     return kept + [replace(add_rows(same, nothing, REST), account_id=None) for same in left.values()]
 
 
-def _reader(field: str, group: Sequence[Dimension]) -> Callable[[CostRow], Any]:
-    if field == _START:
-        return lambda row: row.start
-    if field in _COSTS:
-        component = _COSTS[field]
-        return lambda row: row.costs.total if component is None else row.costs.of(component)
+def _reader(field: str, group: Sequence[Dimension], figures: Figures) -> Callable[[Any], Any]:
+    if field in figures:
+        return figures[field]
     place = next(at for at, dimension in enumerate(group) if dimension.asked == field)
     return lambda row: row.key[place]
 
 
-def _tie(row: CostRow) -> tuple[Any, ...]:
+def _tie(row: Arranged) -> tuple[Any, ...]:
     start = "" if row.start is None else row.start.isoformat()
     return [(value is None, value or "") for value in row.key], str(row.kind), row.account_id or "", start

@@ -79,6 +79,8 @@ class CostQuestion:
 
     as_of:        the instant at which the figures were stored, None for now.
     detail_level: how finely renderers break down an answer about one cluster, unless they are given a level.
+    has_quantities: whether rows have the hours and the traffic behind their costs, also where these are of some
+                  components only, and nothing else of hours, efficiency and waste.
     """
 
     window: Window
@@ -89,3 +91,4 @@ class CostQuestion:
     sharing: Sharing = NOTHING_SHARED
     as_of: datetime | None = None
     detail_level: DetailLevel = DetailLevel.SUMMARY
+    has_quantities: bool = False

@@ -1,0 +1,24 @@
+"""Compares the costs of two periods, both read at one moment of the ledger."""
+
+from kubetally.domain.errors import StoreError
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.query.reader import LedgerReader
+from kubetally.query.snapshot import Snapshot
+
+_ATTEMPTS = 3
+
+
+def snapshots_of_one_moment(reader: LedgerReader, before: CostQuestion, now: CostQuestion) -> tuple[Snapshot, Snapshot]:
+    """What both are answered from: the days of `before` were the same before and after `now` was read.
+
+    Raises: as `LedgerReader.snapshot`; StoreError, if days of `before` are replaced all the time.
+    """
+    was = reader.snapshot(before)
+    for _ in range(_ATTEMPTS):
+        then, again = reader.snapshot(now), reader.snapshot(before)
+        if again.days == was.days:
+            return was, then
+        was = again
+    raise StoreError(
+        "days of the period before are being replaced: retry in a few seconds", code="ledger_changes", retryable=True
+    )
