@@ -25,6 +25,9 @@ from kubetally.domain.window import DAY, Window, covered_hours
 SETTLES_AFTER = timedelta(hours=72)
 """A source may correct a day for so long after its end; what is collected later is settled."""
 
+RUNNING_DAY_MAX_AGE = timedelta(minutes=15)
+"""How long the stored copy of a running day is used instead of its source."""
+
 LAKE_VERSION = 2
 """The present version of the lake's columns; rows of an earlier version lack some of them."""
 
@@ -52,6 +55,10 @@ class RejectReason(StrEnum):
     ASSETS_FAILED = "assets_failed"
     METRICS_FAILED = "metrics_failed"
     LESS_COMPLETE = "less_complete"
+
+
+NOT_REPLACED = frozenset[str]({*RejectReason, NO_DATA})
+"""Codes of attempts whose answer had less data than the stored day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,3 +266,13 @@ def window_of(day: date) -> Window:
     """The UTC day as a window."""
     start = datetime.combine(day, time(), UTC)
     return Window(start, start + DAY)
+
+
+def is_copy_used(day: date, collected_at: datetime, now: datetime) -> bool:
+    """Whether the stored copy of a running day is used instead of its source: while it is fresh.
+
+    The copy of a day that ended more than a day ago is used too: later answers of its source had less data.
+    """
+    end = window_of(day).end
+    is_fresh = now < end and timedelta() <= now - collected_at < RUNNING_DAY_MAX_AGE
+    return is_fresh or now - end > DAY

@@ -22,6 +22,27 @@ if TYPE_CHECKING:
 _HOURS_PER_DAY = 24.0
 
 
+class AnswerReader(Protocol):
+    """What answers are read from: a snapshot of a question, its rows on an engine, and its coverage."""
+
+    @property
+    def engine(self) -> "Engine":
+        """The engine that all questions share."""
+
+    @property
+    def open_engine(self) -> "OpenEngine":
+        """Opens an engine of its own."""
+
+    def snapshot(self, question: CostQuestion) -> Snapshot:
+        """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
+
+    def rows(self, snapshot: Snapshot) -> "ir.Table":
+        """The rows of a snapshot on the shared engine."""
+
+    def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
+        """Hours of a part of the window, summed over accounts."""
+
+
 class Stores(Protocol):
     """The stores that are read. retention: how long replaced days stay readable."""
 
@@ -37,12 +58,11 @@ class Stores(Protocol):
     def clock(self) -> Clock: ...
 
 
-class LedgerReader:
-    """Reads the ledger for queries. Threads may share it; the engine loads when it is first needed."""
+class SharedEngine:
+    """An engine that all questions share; it loads when it is first needed."""
 
-    def __init__(self, stores: Stores, open_engine: "OpenEngine") -> None:
-        self.stores, self.clock, self.open_engine = stores, stores.clock, open_engine
-        self._snapshots = SnapshotReader(stores.coverage, lambda: stores.lake, stores.retention)
+    def __init__(self, open_engine: "OpenEngine") -> None:
+        self.open_engine = open_engine
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +77,19 @@ class LedgerReader:
         """The engine that all questions share."""
         return self.open_engine()
 
+    def rows(self, snapshot: Snapshot) -> "ir.Table":
+        """The rows of a snapshot on the shared engine."""
+        return self.engine.rows(snapshot.scans, snapshot.tables)
+
+
+class LedgerReader(SharedEngine):
+    """Reads the ledger for queries. Threads may share it."""
+
+    def __init__(self, stores: Stores, open_engine: "OpenEngine") -> None:
+        super().__init__(open_engine)
+        self.stores, self.clock = stores, stores.clock
+        self._snapshots = SnapshotReader(stores.coverage, lambda: stores.lake, stores.retention)
+
     def accounts(self) -> Mapping[str, ListedAccount]:
         """The accounts by id, removed ones too."""
         return {account.id: account for account in self.stores.accounts.listed()}
@@ -64,10 +97,6 @@ class LedgerReader:
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
         return self._snapshots.read(question, self.accounts(), self.clock.now())
-
-    def rows(self, snapshot: Snapshot) -> "ir.Table":
-        """The rows of a snapshot on the shared engine."""
-        return self.engine.rows(snapshot.scans)
 
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Hours of a part of the window, summed over accounts; of a removed one only those of its known days."""

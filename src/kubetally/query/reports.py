@@ -13,14 +13,14 @@ from kubetally.domain.question.steps import steps_of
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add
 from kubetally.query.comparison import snapshots_of_one_moment
 from kubetally.query.issues import issues_of_facts, issues_of_failures, unmeasured
-from kubetally.query.reader import LedgerReader
+from kubetally.query.reader import AnswerReader
 from kubetally.query.snapshot import Snapshot
 
 
 class LedgerReports:
     """Answers questions about the ledger. Threads may share it."""
 
-    def __init__(self, reader: LedgerReader) -> None:
+    def __init__(self, reader: AnswerReader) -> None:
         self._reader = reader
 
     def costs(self, question: CostQuestion) -> CostReport:
@@ -57,7 +57,7 @@ class LedgerReports:
             lines=tuple(lines),
             workloads=_rounded(Sums(*add([row for row in both if row.component is None]))),
             waste=sum(row.waste for row in both),
-            issues=(*issues_of_facts(facts, readable), *issues_of_failures(snapshot.days)),
+            issues=(*snapshot.issues, *issues_of_facts(facts, readable), *issues_of_failures(snapshot.days)),
             steps=tuple(self._steps(snapshot, question, both)),
         )
 
@@ -65,7 +65,7 @@ class LedgerReports:
         """The keys of labels with the rows that have them and their cost. Raises as `costs`."""
         snapshot = self._reader.snapshot(question)
         coverage = self._reader.coverage(snapshot, question.window)
-        if not snapshot.scans:
+        if not snapshot.has_rows:
             return LabelReport(snapshot.currency, coverage, ())
         from kubetally.query.costs import label_costs
 
@@ -93,14 +93,14 @@ class LedgerReports:
 
         snapshot, engine = self._reader.snapshot(question), self._reader.open_engine()
         try:
-            rows = engine.rows(snapshot.scans)
+            rows = engine.rows(snapshot.scans, snapshot.tables)
             chosen = stored_rows(rows, question, snapshot.accounts, snapshot.currency)
             yield from write_batches(engine.batches(chosen), ALLOCATIONS, format_)
         finally:
             engine.close()
 
     def _rows(self, snapshot: Snapshot, question: CostQuestion) -> list[CostRow]:
-        if not snapshot.scans:
+        if not snapshot.has_rows:
             return []
         from kubetally.query.costs import cost_rows
 

@@ -1,15 +1,18 @@
 """What an answer is read from: stored days of a window, at one moment of the database and one version of the lake."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import Collection, CoveredDay
 from kubetally.domain.collection_facts import FactSum, facts_of
+from kubetally.domain.component import Component
 from kubetally.domain.damage import CollectionGone
+from kubetally.domain.issues import Issue
 from kubetally.domain.money import unlike_currencies
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.filter import Condition, Field, Filter
@@ -17,11 +20,34 @@ from kubetally.domain.question.matching import compare
 from kubetally.domain.question.partial import NO_ROW, decide
 from kubetally.domain.status import DayState
 from kubetally.domain.window import Window
-from kubetally.ledger.ports.coverage import Coverage, HistoryGone
+from kubetally.ledger.ports.coverage import HistoryGone
 from kubetally.ledger.ports.lake import HISTORY_KEPT, LakeFiles, Scan, StoredRows
 from kubetally.query.accounts import Accounts, by_account
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _ATTEMPTS = 3
+KnownDay = tuple[CoveredDay, StoredRows | None]
+"""A known day, and its rows in the lake if there are any to be read."""
+
+
+class KnownDays(Protocol):
+    """What is known of stored days: the part of `ledger.ports.coverage` that queries read. Raises StoreError."""
+
+    def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[CoveredDay]:
+        """See `Coverage.days`."""
+
+    def collections(
+        self, account_id: str, first: date, *, end: date, as_of: datetime | None = None
+    ) -> Sequence[Collection]:
+        """See `Coverage.collections`."""
+
+    def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
+        """See `Coverage.fact_sums`."""
+
+    def not_measured(self, first: date, *, end: date, account_ids: Iterable[str]) -> Mapping[str, frozenset[Component]]:
+        """See `Coverage.not_measured`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +57,7 @@ class Snapshot:
     accounts: by id, those that may have rows that pass the filter, removed ones too.
     days:     the known days of these accounts, stored or not. facts: of the stored ones.
     currency: of all of them; None where nothing is stored.
+    tables:   rows beside those of the files. issues: of the window, beside what `facts` count.
     """
 
     accounts: Mapping[str, ListedAccount]
@@ -38,6 +65,13 @@ class Snapshot:
     facts: Sequence[FactSum]
     scans: Sequence[Scan]
     currency: str | None
+    tables: Sequence["pa.Table"] = ()
+    issues: Sequence[Issue] = ()
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there may be any row."""
+        return bool(self.scans or self.tables)
 
     @cached_property
     def readable(self) -> list[CoveredDay]:
@@ -54,8 +88,8 @@ class Snapshot:
 
     def days_of(self, window: Window) -> list[CoveredDay]:
         """The known days in a part of the window."""
-        first, end = window.start.date(), window.end.date()
-        dates = (first + timedelta(days=number) for number in range((end - first).days))
+        first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
+        dates = (first + timedelta(days=number) for number in range((last - first).days + 1))
         return [day for its_date in dates for day in self._by_date.get(its_date, ())]
 
     def hours_covered(self, window: Window) -> float:
@@ -76,19 +110,26 @@ class SnapshotReader:
     retention: how long replaced days stay readable.
     """
 
-    def __init__(self, coverage: Coverage, lake: Callable[[], LakeFiles], retention: timedelta = HISTORY_KEPT) -> None:
+    def __init__(self, coverage: KnownDays, lake: Callable[[], LakeFiles], retention: timedelta = HISTORY_KEPT) -> None:
         self._coverage, self._lake, self._retention = coverage, lake, retention
 
-    def read(self, question: CostQuestion, accounts: Accounts, now: datetime) -> Snapshot:
+    def read(
+        self,
+        question: CostQuestion,
+        accounts: Accounts,
+        now: datetime,
+        adjust: Callable[[list[KnownDay]], list[KnownDay]] = lambda days: days,
+    ) -> Snapshot:
         """The snapshot for a question: of now, or of what was stored at its instant.
 
+        adjust: what is made of the known days before their rows are looked up.
         Raises: RequestError, for rows in several currencies; HistoryGone.
         """
-        possible = _possible_accounts(question.filter, accounts)
+        possible = possible_accounts(question.filter, accounts)
         if question.as_of is not None and question.as_of < now - self._retention:
             raise HistoryGone(question.as_of, earliest=now - self._retention)
         for attempt in range(_ATTEMPTS):
-            days = self._days(question, possible)
+            days = adjust(self.days(question, possible))
             currency = _currency_of(question.filter, [day for day, _ in days])
             readable = [rows for day, rows in days if rows is not None and day.currency == currency]
             try:
@@ -101,7 +142,7 @@ class SnapshotReader:
             return Snapshot(possible, [day for day, _ in days], self._facts(question, possible), scans, currency)
         raise AssertionError("unreachable")
 
-    def _days(self, question: CostQuestion, accounts: Accounts) -> list[tuple[CoveredDay, StoredRows | None]]:
+    def days(self, question: CostQuestion, accounts: Accounts) -> list[KnownDay]:
         """The known days, and their rows in the lake if there are any to be read."""
         if question.as_of is not None:
             return [(_covered(one), StoredRows.of(one) if one.rows else None) for one in self._past(question, accounts)]
@@ -148,7 +189,7 @@ def _covered(collection: Collection) -> CoveredDay:
     )
 
 
-def _possible_accounts(condition: Filter, accounts: Accounts) -> dict[str, ListedAccount]:
+def possible_accounts(condition: Filter, accounts: Accounts) -> dict[str, ListedAccount]:
     """The accounts that some row passing the filter may be of."""
     return {
         id_: accounts[id_] for rest, ids in by_account(condition, accounts).items() if rest != NO_ROW for id_ in ids

@@ -8,7 +8,7 @@ from functools import partial
 
 from kubetally import logs
 from kubetally.domain.booking import Booking
-from kubetally.domain.collection import NO_DATA, Collection, RejectReason, window_of
+from kubetally.domain.collection import NOT_REPLACED, Collection, is_copy_used, window_of
 from kubetally.domain.damage import CollectionGone, DayDamaged
 from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
@@ -21,10 +21,6 @@ from kubetally.ledger.ports.lake import HISTORY_KEPT, Lake
 from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run_blocking
 
-RUNNING_DAY_MAX_AGE = timedelta(minutes=15)
-"""How long the stored copy of a running day is used instead of its source."""
-
-_NOT_REPLACED = frozenset[str]({*RejectReason, NO_DATA})
 _log = logs.get_logger(__name__)
 _Unreadable = tuple[Collection, StoreError]
 
@@ -175,7 +171,7 @@ class History:
         known = self._coverage.days(min(stored), end=max(stored) + DAY, account_ids=[account_id]) if stored else ()
         for day in known:
             code, message = day.last_error or ("", "")
-            if day.day in stored and code in _NOT_REPLACED:
+            if day.day in stored and code in NOT_REPLACED:
                 url = stored[day.day].source.url
                 yield Issue(IssueKind.NOT_REPLACED, message, url, window_of(day.day), "history", {"code": code})
 
@@ -234,14 +230,9 @@ def _without_rows(collection: Collection, error: StoreError) -> StoredDay:
 
 
 def _usable(collections: Iterable[Collection], window: Window, now: datetime) -> Iterator[Collection]:
-    """Collections of whole days of the window, and copies of running days if they are fresh.
-
-    The copy of a day that ended more than a day ago is used too: later answers of its source had less data.
-    """
+    """Collections of whole days of the window, and copies of running days that are used instead of the source."""
     for collection in collections:
         if not window.contains(collection.head.window):
             continue
-        end = window_of(collection.day).end
-        is_fresh = now < end and timedelta() <= now - collection.collected_at < RUNNING_DAY_MAX_AGE
-        if not collection.is_running or is_fresh or now - end > DAY:
+        if not collection.is_running or is_copy_used(collection.day, collection.collected_at, now):
             yield collection
