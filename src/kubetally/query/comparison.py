@@ -2,16 +2,16 @@
 
 from kubetally.domain.errors import StoreError
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.query.reader import LedgerReader
+from kubetally.query.reader import AnswerReader
 from kubetally.query.snapshot import Snapshot
 
 _ATTEMPTS = 3
 
 
-def snapshots_of_one_moment(reader: LedgerReader, before: CostQuestion, now: CostQuestion) -> tuple[Snapshot, Snapshot]:
+def snapshots_of_one_moment(reader: AnswerReader, before: CostQuestion, now: CostQuestion) -> tuple[Snapshot, Snapshot]:
     """What both are answered from: the days of `before` were the same before and after `now` was read.
 
-    Raises: as `LedgerReader.snapshot`; StoreError, if days of `before` are replaced all the time.
+    Raises: as `AnswerReader.snapshot`; StoreError, if days of `before` are replaced all the time.
     """
     was = reader.snapshot(before)
     for _ in range(_ATTEMPTS):
