@@ -271,6 +271,9 @@ class CoverageInMemory:
         self.begins: dict[str, date] = {}
         self._since: dict[str, datetime] = {}
 
+    def revision(self) -> None:
+        """It does not count what is written."""
+
     def intend(self, collections: Sequence[Collection]) -> None:
         known = self.known_ids(collection.id for collection in collections)
         self.open |= {collection.id: collection for collection in collections if collection.id not in known}
@@ -416,7 +419,7 @@ class CoverageInMemory:
         found = {_key(collection): _covered(collection, self._now()) for collection in self.confirmed}
         for key, tried in self.tried.items():
             attempts = {"attempts": tried.attempts, "tried_at": tried.tried_at, "last_error": tried.last_error}
-            found[key] = replace(found.get(key, tried), **attempts)
+            found[key] = found.get(key, tried)._replace(**attempts)
         wanted = None if account_ids is None else set(account_ids)
         return [found[key] for key in sorted(found) if first <= key[1] < end and (wanted is None or key[0] in wanted)]
 
@@ -479,7 +482,7 @@ class CoverageInMemory:
         was = known.last_error
         stays = was is not None and was[0] in DAMAGE_CODES and code not in DAMAGE_CODES
         error = was if stays else (code, message)
-        self.tried[account_id, day] = replace(known, attempts=known.attempts + 1, tried_at=at, last_error=error)
+        self.tried[account_id, day] = known._replace(attempts=known.attempts + 1, tried_at=at, last_error=error)
 
     def clear_damage(self, collections: Sequence[Collection]) -> None:
         for collection in collections:

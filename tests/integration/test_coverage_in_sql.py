@@ -218,3 +218,21 @@ def test_writer_and_many_readers_share_a_sqlite_file(tmp_path: Path) -> None:
                 done.set()
             assert all(future.result(30) for future in reading)
         assert len(writer.days(first, end=end)) == 160
+
+
+def test_revision_changes_with_every_commit(opens: Opener, database: Database) -> None:
+    reader, writer = opens().coverage, opens().coverage
+    before = reader.revision()
+    if not database.url.startswith("sqlite"):
+        assert before is None
+        return
+    assert reader.revision() == before
+    for change in (
+        lambda: writer.intend([collection("c1")]),
+        lambda: reader.confirm(["c1"], 1),
+        lambda: database.execute("UPDATE coverage SET currency = 'EUR'"),
+    ):
+        change()
+        assert reader.revision() != before
+        before = reader.revision()
+        assert reader.revision() == before

@@ -219,14 +219,7 @@ class _KnownDay:
         return not self.is_stored or self.is_damaged
 
 
-@dataclass(frozen=True, slots=True)
-class CoveredDay(_KnownDay):
-    """The state of an (account, day), collected or tried; without figures if nothing is stored.
-
-    hours_covered: of the stored collection. total: its micros. attempts: since it was last collected. last_error: code
-    and message of the last attempt; None if it succeeded.
-    """
-
+class _Covered(NamedTuple):
     account_id: str
     day: date
     collection_id: str | None = None
@@ -243,6 +236,16 @@ class CoveredDay(_KnownDay):
     tried_at: datetime | None = None
     last_error: tuple[str, str] | None = None
     currency_origin: CurrencyOrigin | None = None
+
+
+class CoveredDay(_Covered, _KnownDay):
+    """The state of an (account, day), collected or tried; without figures if nothing is stored.
+
+    hours_covered: of the stored collection. total: its micros. attempts: since it was last collected. last_error: code
+    and message of the last attempt; None if it succeeded.
+    """
+
+    __slots__ = ()
 
 
 class _Status(NamedTuple):

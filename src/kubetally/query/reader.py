@@ -101,7 +101,8 @@ class LedgerReader(SharedEngine):
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Hours of a part of the window, summed over accounts; of a removed one only those of its known days."""
         over = window.until(self.clock.now())
-        living = sum(account.removed_at is None for account in snapshot.accounts.values())
-        removed = sum(snapshot.accounts[day.account_id].removed_at is not None for day in snapshot.days_of(window))
-        asked = living * (0.0 if over is None else over.hours) + _HOURS_PER_DAY * removed
+        removed = {account.id for account in snapshot.accounts.values() if account.removed_at is not None}
+        known = sum(day.account_id in removed for day in snapshot.days_of(window)) if removed else 0
+        living = len(snapshot.accounts) - len(removed)
+        asked = living * (0.0 if over is None else over.hours) + _HOURS_PER_DAY * known
         return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)

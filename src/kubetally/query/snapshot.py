@@ -1,10 +1,9 @@
 """What an answer is read from: stored days of a window, at one moment of the database and one version of the lake."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from kubetally.domain.account import ListedAccount
@@ -23,17 +22,19 @@ from kubetally.domain.window import Window
 from kubetally.ledger.ports.coverage import HistoryGone
 from kubetally.ledger.ports.lake import HISTORY_KEPT, LakeFiles, Scan, StoredRows
 from kubetally.query.accounts import Accounts, by_account
+from kubetally.query.known_days import KnownDay, WindowDays, WindowDaysCache
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _ATTEMPTS = 3
-KnownDay = tuple[CoveredDay, StoredRows | None]
-"""A known day, and its rows in the lake if there are any to be read."""
 
 
 class KnownDays(Protocol):
     """What is known of stored days: the part of `ledger.ports.coverage` that queries read. Raises StoreError."""
+
+    def revision(self) -> Hashable | None:
+        """See `Coverage.revision`."""
 
     def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[CoveredDay]:
         """See `Coverage.days`."""
@@ -55,14 +56,13 @@ class Snapshot:
     """The stored days of a window, and the files that hold their rows.
 
     accounts: by id, those that may have rows that pass the filter, removed ones too.
-    days:     the known days of these accounts, stored or not. facts: of the stored ones.
+    known:    the known days of these accounts.
     currency: of all of them; None where nothing is stored.
     tables:   rows beside those of the files. issues: of the window, beside what `facts` count.
     """
 
     accounts: Mapping[str, ListedAccount]
-    days: Sequence[CoveredDay]
-    facts: Sequence[FactSum]
+    known: WindowDays
     scans: Sequence[Scan]
     currency: str | None
     tables: Sequence["pa.Table"] = ()
@@ -73,35 +73,33 @@ class Snapshot:
         """Whether there may be any row."""
         return bool(self.scans or self.tables)
 
-    @cached_property
-    def readable(self) -> list[CoveredDay]:
-        """The days whose costs are in an answer."""
-        return [day for day in self.days if day.has_costs]
+    @property
+    def days(self) -> Sequence[CoveredDay]:
+        """The known days, stored or not."""
+        return self.known.days
 
-    @cached_property
+    @property
+    def facts(self) -> Sequence[FactSum]:
+        """What was not measured on stored days, and their issues."""
+        return self.known.facts
+
+    @property
+    def readable(self) -> Sequence[CoveredDay]:
+        """The days whose costs are in an answer."""
+        return self.known.readable
+
+    @property
     def state(self) -> DayState | None:
         """That of the least certain day; None where nothing is stored."""
-        states = {day.state for day in self.readable}
-        if not states:
-            return None
-        return DayState.SETTLED if states == {DayState.SETTLED} else DayState.PROVISIONAL
+        return self.known.state
 
-    def days_of(self, window: Window) -> list[CoveredDay]:
+    def days_of(self, window: Window) -> Sequence[CoveredDay]:
         """The known days in a part of the window."""
-        first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
-        dates = (first + timedelta(days=number) for number in range((last - first).days + 1))
-        return [day for its_date in dates for day in self._by_date.get(its_date, ())]
+        return self.known.of(window)
 
     def hours_covered(self, window: Window) -> float:
         """Hours of a part of the window with data, summed over accounts."""
-        return sum(day.hours_covered for day in self.days_of(window) if day.has_costs)
-
-    @cached_property
-    def _by_date(self) -> Mapping[date, Sequence[CoveredDay]]:
-        days = defaultdict[date, list[CoveredDay]](list)
-        for day in self.days:
-            days[day.day].append(day)
-        return days
+        return self.known.hours_covered(window)
 
 
 class SnapshotReader:
@@ -112,13 +110,14 @@ class SnapshotReader:
 
     def __init__(self, coverage: KnownDays, lake: Callable[[], LakeFiles], retention: timedelta = HISTORY_KEPT) -> None:
         self._coverage, self._lake, self._retention = coverage, lake, retention
+        self._kept = WindowDaysCache(coverage.revision)
 
     def read(
         self,
         question: CostQuestion,
         accounts: Accounts,
         now: datetime,
-        adjust: Callable[[list[KnownDay]], list[KnownDay]] = lambda days: days,
+        adjust: Callable[[list[KnownDay]], list[KnownDay]] | None = None,
     ) -> Snapshot:
         """The snapshot for a question: of now, or of what was stored at its instant.
 
@@ -129,45 +128,55 @@ class SnapshotReader:
         if question.as_of is not None and question.as_of < now - self._retention:
             raise HistoryGone(question.as_of, earliest=now - self._retention)
         for attempt in range(_ATTEMPTS):
-            days = adjust(self.days(question, possible))
-            currency = _currency_of(question.filter, [day for day, _ in days])
-            readable = [rows for day, rows in days if rows is not None and day.currency == currency]
+            known = self._known_days(question, frozenset(possible), now)
+            if adjust is not None:
+                known = WindowDays.of_pairs(adjust(known.pairs()), known.facts)
+            currency = _currency_of(question.filter, known.currencies)
+            stored = known.stored_in(currency)
             try:
-                scans = self._lake().scans(readable, frozenset(possible)) if readable else []
+                scans = self._lake().scans(stored, frozenset(possible)) if stored else []
             except CollectionGone:
                 # A collection was replaced between the two readings: the next pair agrees.
                 if attempt == _ATTEMPTS - 1:
                     raise
                 continue
-            return Snapshot(possible, [day for day, _ in days], self._facts(question, possible), scans, currency)
+            return Snapshot(possible, known, scans, currency)
         raise AssertionError("unreachable")
 
-    def days(self, question: CostQuestion, accounts: Accounts) -> list[KnownDay]:
+    def days(self, question: CostQuestion, accounts: Iterable[str]) -> list[KnownDay]:
         """The known days, and their rows in the lake if there are any to be read."""
+        return self._read(question, frozenset(accounts)).pairs()
+
+    def _known_days(self, question: CostQuestion, account_ids: frozenset[str], now: datetime) -> WindowDays:
+        read = partial(self._read, question, account_ids)
         if question.as_of is not None:
-            return [(_covered(one), StoredRows.of(one) if one.rows else None) for one in self._past(question, accounts)]
+            return read()
+        return self._kept.get((question.window.start, question.window.end, account_ids), now, read)
+
+    def _read(self, question: CostQuestion, account_ids: frozenset[str]) -> WindowDays:
+        if question.as_of is not None:
+            return self._past(question, account_ids)
+        if not account_ids:
+            return WindowDays((), ())
         first, end = question.window.start.date(), question.window.end.date()
-        days = self._coverage.days(first, end=end, account_ids=accounts) if accounts else []
-        return [(day, _rows_of(day)) for day in days]
+        days = self._coverage.days(first, end=end, account_ids=account_ids)
+        return WindowDays(days, self._coverage.fact_sums(first, end=end, account_ids=account_ids))
 
-    def _past(self, question: CostQuestion, accounts: Accounts) -> Iterator[Collection]:
-        """The collections that were stored at the question's instant; running days have no history."""
+    def _past(self, question: CostQuestion, account_ids: Iterable[str]) -> WindowDays:
+        """What was stored at the question's instant; running days have no history."""
         first, end = question.window.start.date(), question.window.end.date()
-        for account_id in accounts:
-            yield from self._coverage.collections(account_id, first=first, end=end, as_of=question.as_of)
-
-    def _facts(self, question: CostQuestion, accounts: Accounts) -> Sequence[FactSum]:
-        if question.as_of is None:
-            first, end = question.window.start.date(), question.window.end.date()
-            return self._coverage.fact_sums(first, end=end, account_ids=accounts) if accounts else ()
-        facts = [(one, fact) for one in self._past(question, accounts) for fact in facts_of(one.head)]
-        return [FactSum(one.account_id, fact.what, 1, fact.hours, one.day, one.day) for one, fact in facts]
-
-
-def _rows_of(day: CoveredDay) -> StoredRows | None:
-    if not (day.has_costs and day.rows and day.collection_id is not None):
-        return None
-    return StoredRows(day.collection_id, day.account_id, day.day, day.is_running)
+        collections = [
+            collection
+            for account_id in account_ids
+            for collection in self._coverage.collections(account_id, first=first, end=end, as_of=question.as_of)
+        ]
+        facts = [
+            FactSum(collection.account_id, fact.what, 1, fact.hours, collection.day, collection.day)
+            for collection in collections
+            for fact in facts_of(collection.head)
+        ]
+        stored = [StoredRows.of(collection) for collection in collections if collection.rows]
+        return WindowDays([_covered(collection) for collection in collections], facts, stored)
 
 
 def _covered(collection: Collection) -> CoveredDay:
@@ -196,7 +205,7 @@ def possible_accounts(condition: Filter, accounts: Accounts) -> dict[str, Listed
     }
 
 
-def _currency_of(condition: Filter, days: Sequence[CoveredDay]) -> str | None:
+def _currency_of(condition: Filter, currencies: Sequence[str]) -> str | None:
     """The one currency of the days whose rows may pass. Raises RequestError, if there are several."""
 
     def may_pass(currency: str) -> bool:
@@ -205,8 +214,7 @@ def _currency_of(condition: Filter, days: Sequence[CoveredDay]) -> str | None:
 
         return decide(condition, known) != NO_ROW
 
-    currencies = {day.currency for day in days if day.has_costs and day.currency is not None}
-    passing = sorted(currency for currency in currencies if may_pass(currency))
+    passing = [currency for currency in currencies if may_pass(currency)]
     if len(passing) > 1:
         raise unlike_currencies(passing[0], passing[1])
     return passing[0] if passing else None

@@ -1,7 +1,7 @@
 """Which days are stored, which attempts failed, and the progress of collecting. All calls block."""
 
 from collections.abc import Collection as IdsOf
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -65,6 +65,9 @@ class Coverage(Protocol):
 
     The stored collection of an (account, day) is the confirmed one that no later one replaced.
     """
+
+    def revision(self) -> Hashable | None:
+        """Equal to an earlier one only if nothing was written to the database since; None if it can't be told."""
 
     def intend(self, collections: Sequence[Collection]) -> None:
         """Note collections that are about to be committed, all or none; noted ones stay as they are.

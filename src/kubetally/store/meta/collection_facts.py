@@ -29,7 +29,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.status import DayState
 from kubetally.garbage import gc_paused
 from kubetally.store.booking_json import CollectionNotUnderstood, head_from_json, issue_from_json, issue_to_json
-from kubetally.store.meta.instants import to_microseconds
+from kubetally.store.meta.instants import Dates, to_microseconds
 from kubetally.store.meta.tables import COLLECTION_FACTS, COLLECTIONS, COVERAGE
 
 _STATES: Mapping[str | None, DayState | None] = {None: None, **{state.value: state for state in DayState}}
@@ -113,7 +113,7 @@ def read_statuses(
     is_scanned = account_ids is None and (end - first).days > _DAYS_TO_SCAN and connection.dialect.name == "sqlite"
     column = _not_indexed(table.c.day) if is_scanned else table.c.day
     question = select(*columns).where(*_of_window(table, first, end, account_ids, column))
-    by_account, days = defaultdict[str, list[DayStatus]](list), _Days()
+    by_account, days = defaultdict[str, list[DayStatus]](list), Dates()
     for id_, day, collection_id, state_word, running, audited, hours, code, message in connection.execute(
         question
     ).all():
@@ -125,14 +125,6 @@ def read_statuses(
     for known_days in by_account.values():
         known_days.sort(key=_DAY)
     return dict(by_account)
-
-
-class _Days(dict[Any, date]):
-    """Dates by the driver's value, which is text for SQLite; each is converted once."""
-
-    def __missing__(self, day: date | str) -> date:
-        self[day] = day if isinstance(day, date) else date.fromisoformat(day)
-        return self[day]
 
 
 def _not_indexed(column: Any) -> ColumnElement[Any]:

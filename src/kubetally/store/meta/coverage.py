@@ -1,7 +1,7 @@
 """Collections and attempts, in SQL."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -42,6 +42,7 @@ from kubetally.store.meta.coverage_queries import (
 from kubetally.store.meta.current_collections import is_lost, label_as_stated, make_current
 from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.instants import to_microseconds
+from kubetally.store.meta.revision import Revision
 from kubetally.store.meta.tables import (
     ACCOUNTS,
     CODE_LENGTH,
@@ -61,7 +62,10 @@ class SqlCoverage(SqlStore):
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         super().__init__(engine)
-        self._clock = clock
+        self._clock, self._revision = clock, Revision(engine)
+
+    def revision(self) -> Hashable | None:
+        return self._revision.read()
 
     def intend(self, collections: Sequence[Collection]) -> None:
         rows = [row_of(collection) for collection in collections]

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, or_, select
+from sqlalchemy import Connection, Integer, Select, String, and_, case, func, or_, select, type_coerce
 
 from kubetally.domain.account import StoredDays
 from kubetally.domain.booking import ComponentBalance
@@ -19,7 +19,7 @@ from kubetally.store.booking_json import (
     balance_from_json,
 )
 from kubetally.store.meta.collection_rows import Phase
-from kubetally.store.meta.instants import from_microseconds, to_microseconds
+from kubetally.store.meta.instants import Dates, from_microseconds, to_microseconds
 from kubetally.store.meta.tables import (
     ACCOUNTS,
     COLLECTIONS,
@@ -72,7 +72,10 @@ def read_days(
     connection: Connection, first: date, *, end: date, account_ids: Iterable[str] | None, now: datetime
 ) -> list[CoveredDay]:
     """What is known of each (account, day), by account and day. What was collected after `now` is provisional."""
-    columns = (COVERAGE.c[name] for name in _COVERED_DAY)
+    plain = {"day": String, "is_running": Integer, "audited": Integer}  # as the driver has them
+    columns = [
+        type_coerce(COVERAGE.c[name], plain[name]) if name in plain else COVERAGE.c[name] for name in _COVERED_DAY
+    ]
     question = select(*columns).where(COVERAGE.c.day >= first, COVERAGE.c.day < end)
     if account_ids is not None:
         question = question.where(COVERAGE.c.account_id.in_(list(account_ids)))
@@ -149,16 +152,20 @@ def _covered_days(rows: Iterable[Any], now: datetime) -> list[CoveredDay]:
 
     What was collected after `now`, by a clock that was ahead, is provisional.
     """
-    instant, latest = cache(from_microseconds), to_microseconds(now)
+    instant, latest, dates = cache(from_microseconds), to_microseconds(now), Dates()
     days = []
-    for account_id, day, id_, state, *figures, at, attempts, tried_at, code, message, origin in rows:
+    for row in rows:
+        account_id, day, id_, state, running, audited, source, count, hours, total, currency, at, *tried, origin = row
+        attempts, tried_at, code, message = tried
         error = None if code is None else (code, message or "")
-        tried = (attempts, None if tried_at is None else instant(tried_at), error)
+        tried_at = None if tried_at is None else instant(tried_at)
         if id_ is None:
-            days.append(CoveredDay(account_id, day, None, None, False, False, None, 0, 0.0, 0, None, None, *tried))
+            figures: tuple[Any, ...] = (None, None, False, False, None, 0, 0.0, 0, None, None)
         else:
             state_now = _STATES[state] if at <= latest else DayState.PROVISIONAL
-            known = (account_id, day, id_, state_now, *figures, instant(at), *tried, _ORIGINS[origin])
-            days.append(CoveredDay(*known))
-    days.sort(key=attrgetter("account_id", "day"))
+            of_source = (source, count, hours, total, currency, instant(at))
+            figures = (id_, state_now, running == 1, audited == 1, *of_source)
+        known = (account_id, dates[day], *figures, attempts, tried_at, error, _ORIGINS[origin])
+        days.append(CoveredDay._make(known))
+    days.sort(key=itemgetter(0, 1))
     return days

@@ -260,12 +260,12 @@ def _sqlite(url: URL, wait_seconds: float) -> Engine:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
         _write_ahead(connection, wait_seconds)
-        record.info["file"] = _identity(file)
+        record.info["file"] = file_identity(file)
 
     @event.listens_for(engine, "checkout")
     def check(_connection: object, record: Any, _proxy: object) -> None:
         # A file that was removed or replaced would take what is written with it, in silence.
-        if record.info["file"] != _identity(file):
+        if record.info["file"] != file_identity(file):
             raise exc.DisconnectionError
 
     @event.listens_for(engine, "begin")
@@ -291,7 +291,8 @@ def _write_ahead(connection: sqlite3.Connection, wait_seconds: float) -> None:
             return
 
 
-def _identity(file: Path) -> tuple[int, int] | None:
+def file_identity(file: Path) -> tuple[int, int] | None:
+    """What distinguishes a file from another of its name; None if it is missing."""
     try:
         status = file.stat()
     except OSError:

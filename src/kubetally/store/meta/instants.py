@@ -1,6 +1,7 @@
-"""Converts instants to whole microseconds since 1970, as the newer tables store them."""
+"""Converts instants to whole microseconds since 1970, as the newer tables store them, and the drivers' dates."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -14,3 +15,11 @@ def to_microseconds(instant: datetime) -> int:
 def from_microseconds(microseconds: int) -> datetime:
     """The instant, aware, in UTC."""
     return _EPOCH + microseconds * _MICROSECOND
+
+
+class Dates(dict[Any, date]):
+    """Dates by the driver's value, which is text for SQLite; each is converted once."""
+
+    def __missing__(self, day: date | str) -> date:
+        self[day] = day if isinstance(day, date) else date.fromisoformat(day)
+        return self[day]

@@ -1,6 +1,5 @@
 """A day that is damaged in the lake is its own trouble: others are collected, and a backfill writes it anew."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from kubetally.ledger.collect.schedule import ONE_DAY, KnownDays, Policy, due
@@ -42,7 +41,7 @@ async def test_damaged_day_is_retried_with_growing_pauses() -> None:
     days = {day.day: day for day in world.coverage.days(DAY_BEFORE, end=TODAY + ONE_DAY, account_ids=[account_id(1)])}
     waits = []
     for attempts in (1, 2, 3, 20):
-        one = replace(days[DAY_BEFORE], attempts=attempts, tried_at=NOON_AFTER)
+        one = days[DAY_BEFORE]._replace(attempts=attempts, tried_at=NOON_AFTER)
         history = KnownDays(account_id(1), days | {DAY_BEFORE: one}, DAY_BEFORE)
         minutes = (5, 10, 20, 40, 60, 24 * 60)
         is_due = (

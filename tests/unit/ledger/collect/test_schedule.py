@@ -105,9 +105,9 @@ def test_day_collected_in_the_future_is_collected_again() -> None:
     others = [item for item in [*fresh(), *settled_since(9)] if item.day != day]
     ahead = held(day, NOW + timedelta(days=40))
     assert due_days(history([*others, ahead], begins=ago(9))) == [(Reason.UNSETTLED, 5)]
-    refused = replace(ahead, attempts=1, tried_at=NOW - timedelta(hours=1), last_error=("fewer_hours", "less"))
+    refused = ahead._replace(attempts=1, tried_at=NOW - timedelta(hours=1), last_error=("fewer_hours", "less"))
     assert due_days(history([*others, refused], begins=ago(9))) == []
-    assert due_days(history([*others, replace(ahead, collected_at=NOW)], begins=ago(9))) == []
+    assert due_days(history([*others, ahead._replace(collected_at=NOW)], begins=ago(9))) == []
 
 
 def test_pause_after_an_error_doubles() -> None:
@@ -121,8 +121,8 @@ def test_pause_after_an_error_doubles() -> None:
 def test_incomplete_running_day_is_due_no_more_often() -> None:
     others = [*(item for item in fresh() if item.day != TODAY), *settled_since(9)]
     for code in ("assets_failed", "fewer_hours", "unforeseen", "value_beyond_lake"):
-        today = replace(held(TODAY, NOW - timedelta(hours=2), is_running=True), attempts=9, last_error=(code, "why"))
-        known = history([*others, replace(today, tried_at=NOW - timedelta(minutes=14))], begins=ago(9))
+        today = held(TODAY, NOW - timedelta(hours=2), is_running=True)._replace(attempts=9, last_error=(code, "why"))
+        known = history([*others, today._replace(tried_at=NOW - timedelta(minutes=14))], begins=ago(9))
         assert due_days(known) == [], code
         assert due_days(known, NOW + timedelta(minutes=1)) == [(Reason.RUNNING, 0)], code
 
@@ -131,7 +131,7 @@ def test_pause_of_a_source_lost_during_a_round_doubles() -> None:
     others = [item for item in fresh() if item.day not in {ago(2), ago(3)}]
     for attempts, minutes in ((1, 5), (2, 10), (30, 60)):
         tried_at = NOW - timedelta(minutes=minutes - 1)
-        answered = [replace(item, collected_at=tried_at - timedelta(seconds=1)) for item in others]
+        answered = [item._replace(collected_at=tried_at - timedelta(seconds=1)) for item in others]
         away = [failed(ago(2), tried_at, attempts), failed(ago(3), tried_at, attempts)]
         known = history([*answered, *away])
         assert [days for reason, days in due_days(known) if reason is not Reason.RUNNING] == []
@@ -177,7 +177,7 @@ def test_source_that_fails_two_accounts_pauses_for_all() -> None:
 
 def test_partial_day_is_due_daily_for_30_days() -> None:
     day = ago(20)
-    partial = replace(held(day, NOW - timedelta(hours=23)), state=DayState.PROVISIONAL, hours_covered=12)
+    partial = held(day, NOW - timedelta(hours=23))._replace(state=DayState.PROVISIONAL, hours_covered=12)
     known = history([*fresh(), *(item for item in settled_since(30) if item.day != day), partial], begins=ago(30))
     assert due_days(known) == []
     assert due_days(known, NOW + timedelta(hours=1))[-1] == (Reason.UNSETTLED, 20)
@@ -198,7 +198,7 @@ def test_day_whose_reader_died_is_retried_and_delays_no_other() -> None:
     died = CoveredDay("a", TODAY, attempts=1, tried_at=NOW, last_error=(READER_DIED, "killed"))
     assert due_days(history([*others, died], begins=ago(9)), NOW + timedelta(minutes=1)) == [(Reason.MISSING, 1)]
     assert (Reason.RUNNING, 0) in due_days(history([*others, died], begins=ago(9)), NOW + timedelta(minutes=5))
-    again = history([*others, replace(died, attempts=2)], begins=ago(9))
+    again = history([*others, died._replace(attempts=2)], begins=ago(9))
     assert (Reason.RUNNING, 0) not in due_days(again, NOW + timedelta(minutes=60)), "it may be that day's own fault"
 
 

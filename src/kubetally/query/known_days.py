@@ -1,0 +1,149 @@
+"""What the database knows of the days of a window, and what follows from it; kept while the database is unchanged."""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from math import fsum
+from threading import Lock
+from typing import Self
+
+from kubetally.domain.collection import CoveredDay
+from kubetally.domain.collection_facts import FactSum
+from kubetally.domain.status import DayState
+from kubetally.domain.window import Window
+from kubetally.ledger.ports.lake import StoredRows
+
+_MAX_DAYS_KEPT = 60_000
+KnownDay = tuple[CoveredDay, StoredRows | None]
+"""A known day, and its rows in the lake if there are any to be read."""
+
+
+class WindowDays:
+    """The known days of accounts, stored or not. Of a year of a fleet, so what follows from them is worked out once.
+
+    facts:  of the stored ones.
+    stored: the rows of the lake that belong to them; by default those of the newest version.
+    """
+
+    def __init__(
+        self, days: Sequence[CoveredDay], facts: Sequence[FactSum], stored: Sequence[StoredRows] | None = None
+    ) -> None:
+        self.days, self.facts, self._stored = days, facts, stored
+
+    @classmethod
+    def of_pairs(cls, pairs: Sequence[KnownDay], facts: Sequence[FactSum]) -> Self:
+        """From days with the rows that are read of each."""
+        return cls([day for day, _ in pairs], facts, [rows for _, rows in pairs if rows is not None])
+
+    def pairs(self) -> list[KnownDay]:
+        """The days with the rows that are read of each."""
+        rows = {rows.id: rows for rows in self.stored}
+        return [(day, rows.get(day.collection_id or "")) for day in self.days]
+
+    @cached_property
+    def readable(self) -> Sequence[CoveredDay]:
+        """The days whose costs are in an answer."""
+        return [day for day in self.days if day.collection_id is not None and (not day.last_error or day.has_costs)]
+
+    @cached_property
+    def state(self) -> DayState | None:
+        """That of the least certain day; None where nothing is stored."""
+        states = {day.state for day in self.readable}
+        if not states:
+            return None
+        return DayState.SETTLED if states == {DayState.SETTLED} else DayState.PROVISIONAL
+
+    @cached_property
+    def currencies(self) -> Sequence[str]:
+        """Those of the readable days, in order."""
+        return sorted({day.currency for day in self.readable if day.currency is not None})
+
+    @cached_property
+    def stored(self) -> Sequence[StoredRows]:
+        """The rows in the lake of the readable days that have any."""
+        if self._stored is not None:
+            return self._stored
+        return [
+            StoredRows(day.collection_id, day.account_id, day.day, day.is_running)
+            for day in self.readable
+            if day.rows and day.collection_id is not None
+        ]
+
+    def stored_in(self, currency: str | None) -> Sequence[StoredRows]:
+        """The rows in one currency; none in None."""
+        if [currency] == self.currencies:
+            return self.stored
+        ids = {day.collection_id for day in self.readable if day.currency == currency}
+        return [rows for rows in self.stored if rows.id in ids]
+
+    @cached_property
+    def latest(self) -> datetime | None:
+        """When the last of them was collected."""
+        return max((day.collected_at for day in self.days if day.collected_at is not None), default=None)
+
+    def of(self, window: Window) -> list[CoveredDay]:
+        """The known days in a part of the window."""
+        return [day for its_date in _dates(window) for day in self._by_date.get(its_date, ())]
+
+    def hours_covered(self, window: Window) -> float:
+        """Hours of a part of the window with data, summed over accounts."""
+        return fsum(self._hours_by_date.get(its_date, 0.0) for its_date in _dates(window))
+
+    @cached_property
+    def _hours_by_date(self) -> Mapping[date, float]:
+        hours = defaultdict[date, list[float]](list)
+        for day in self.readable:
+            hours[day.day].append(day.hours_covered)
+        return {its_date: fsum(its) for its_date, its in hours.items()}
+
+    @cached_property
+    def _by_date(self) -> Mapping[date, Sequence[CoveredDay]]:
+        days = defaultdict[date, list[CoveredDay]](list)
+        for day in self.days:
+            days[day.day].append(day)
+        return days
+
+
+class WindowDaysCache:
+    """Keeps known days for as long as nothing is written to the database. Threads may share it.
+
+    revision: see `Coverage.revision`.
+    """
+
+    def __init__(self, revision: Callable[[], Hashable | None]) -> None:
+        self._revision = revision
+        self._kept: OrderedDict[Hashable, tuple[Hashable, WindowDays]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, now: datetime, read: Callable[[], WindowDays]) -> WindowDays:
+        """The known days of a key, read again where they may differ from the last time.
+
+        What was collected after `now`, by a clock that was ahead, is not kept: it is provisional until then.
+        """
+        revision = self._revision()  # before the days: what is committed in between is read again
+        if revision is None:
+            return read()
+        with self._lock:
+            of_revision, known = self._kept.get(key, (None, None))
+        if known is None or of_revision != revision or _is_ahead(known, now):
+            known = read()
+            if not _is_ahead(known, now):
+                self._keep(key, revision, known)
+        return known
+
+    def _keep(self, key: Hashable, revision: Hashable, known: WindowDays) -> None:
+        with self._lock:
+            self._kept[key] = revision, known
+            self._kept.move_to_end(key)
+            while len(self._kept) > 1 and sum(len(its.days) for _, its in self._kept.values()) > _MAX_DAYS_KEPT:
+                self._kept.popitem(last=False)
+
+
+def _is_ahead(known: WindowDays, now: datetime) -> bool:
+    return known.latest is not None and known.latest > now
+
+
+def _dates(window: Window) -> list[date]:
+    first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
