@@ -18,6 +18,18 @@ _SERVICE_HOST = re.compile(r"(KUBETALLY(?:_[A-Z0-9_]+)?)_SERVICE_HOST")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)", re.IGNORECASE)
+
+
+def size_in_bytes(text: str) -> int:
+    """The bytes of a size such as `10GB` (10^9 each) or `512MiB`."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size")
+    unit = match[2].upper()
+    return int(float(match[1]) * (1024 if "I" in unit else 1000) ** ("KMGT".index(unit[0]) + 1))
+
+
 def _invalid(name: str, expected: str) -> RequestError:
     return RequestError(f"{name} should be {expected}; correct or unset it", code="invalid_setting")
 
@@ -40,9 +52,17 @@ def _facts(
     one_of: tuple[str, ...] = (),
     is_url: bool = False,
     is_currency: bool = False,
+    is_size: bool = False,
 ) -> dict[str, Any]:
-    """is_url: of a source; its password is in no text of it. is_currency: a code of three letters."""
-    return {"means": means, "name": name, "one_of": one_of, "is_url": is_url, "is_currency": is_currency}
+    """is_url: of a source; its password is in no text of it. is_currency: a code of three letters. is_size: `10GB`."""
+    return {
+        "means": means,
+        "name": name,
+        "one_of": one_of,
+        "is_url": is_url,
+        "is_currency": is_currency,
+        "is_size": is_size,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +88,14 @@ class Settings:
         "Options of the lake's object store as `name=value`, separated by line breaks or semicolons, such as "
         "`aws_endpoint_url=http://minio:9000; aws_allow_http=true`. docs/lake.md lists the names.",
         secret=True,
+    )
+    query_cache: str = field(
+        default="10GB",
+        metadata=_facts(
+            "Maximum size of the folder `query-cache` in the home folder, where queries keep copies of files of a lake "
+            "in an object store.",
+            is_size=True,
+        ),
     )
     history_days: int = _setting(400, "Retention of replaced data for `--as-of`, in days.")
     collect_days: int = _setting(400, "Maximum number of past days to collect for a new account.")
@@ -238,6 +266,8 @@ def _parsed(name: str, text: str, setting: Any) -> Any:
             return currency_code(text)
         except RequestError as error:
             raise unusable_setting(name, str(error)) from error
+    if setting.metadata["is_size"] and not (_SIZE.fullmatch(text) and size_in_bytes(text)):
+        raise _invalid(name, "a size such as 10GB or 512MiB")
     if one_of:
         if text.lower() not in one_of:
             raise _invalid(name, f"{', '.join(one_of[:-1])} or {one_of[-1]}")

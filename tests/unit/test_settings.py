@@ -10,7 +10,7 @@ import pytest
 from kubetally.domain.account import Credentials
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import SourceUrl
-from kubetally.settings import Settings, unknown_variables, variable
+from kubetally.settings import Settings, size_in_bytes, unknown_variables, variable
 from kubetally.wiring.access import access_of
 from tests.errors import raises_code
 
@@ -67,6 +67,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
             text, value = "http://host", SourceUrl.parse("http://host")
         if one.metadata["is_currency"]:
             text, value = "eur", "EUR"
+        if one.metadata["is_size"]:
+            text, value = ("512MiB",) * 2
         assert getattr(Settings.read({variable(one): f" {text} "}), one.name) == value, one.name
 
 
@@ -84,6 +86,7 @@ def test_unusable_currency_names_its_variable() -> None:
         ),
         *(("KUBETALLY_ATTEMPTS", text, "a whole number above zero") for text in ("1.5", "0", "-3", "many")),
         ("KUBETALLY_ALLOW_LINK_LOCAL", "maybe", "true or false"),
+        *(("KUBETALLY_QUERY_CACHE", text, "a size such as 10GB or 512MiB") for text in ("10", "0GB", "-1GB", "much")),
         ("KUBETALLY_LOG_LEVEL", "loud", "debug, info, warning or error"),
     ],
 )
@@ -96,6 +99,11 @@ def test_a_value_that_can_not_be_one_is_refused_by_name(name: str, text: str, ex
 @pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("1", True), ("on", True), ("No", False), ("0", False)])
 def test_a_switch_is_understood_in_the_usual_words(text: str, value: bool) -> None:
     assert Settings.read({"KUBETALLY_ALLOW_LINK_LOCAL": text}).allow_link_local is value
+
+
+@pytest.mark.parametrize(("text", "size"), [("10GB", 10**10), ("1.5 mib", 3 * 2**19), ("2TB", 2 * 10**12)])
+def test_a_size_is_in_decimal_or_binary_units(text: str, size: int) -> None:
+    assert size_in_bytes(text) == size
 
 
 def test_the_log_level_may_be_written_in_capitals() -> None:

@@ -8,7 +8,6 @@ import ibis
 import pyarrow as pa
 from ibis import ir
 
-from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.lake import Scan
 from kubetally.query.engine import chosen, union_of
 
@@ -21,6 +20,8 @@ class DuckEngine:
 
     threads: at most. memory_limit: such as `1GB`. spill_folder: for what does not fit into it; None for no spilling.
     """
+
+    reads_local_files = True
 
     def __init__(self, *, threads: int = 2, memory_limit: str = "1GB", spill_folder: str | None = None) -> None:
         settings = {"threads": threads, "memory_limit": memory_limit}
@@ -51,16 +52,7 @@ class DuckEngine:
         self._connection.disconnect()
 
     def _table_of(self, paths: tuple[str, ...]) -> ir.Table:
-        """The rows of files. What the engine knows of them is kept, because it reads their footers for it.
-
-        Raises: StoreError, for files in an object store.
-        """
-        if "://" in paths[0]:
-            raise StoreError(
-                "the native API reads a lake on a disk, and this one is in an object store: use the metroculus API or "
-                "`kubetally costs`, or set KUBETALLY_LAKE_URL to a folder",
-                code="lake_not_on_disk",
-            )
+        """The rows of files. What the engine knows of them is kept, because it reads their footers for it."""
         with self._running:
             if paths in self._files:
                 self._files.move_to_end(paths)

@@ -13,7 +13,12 @@ from kubetally.store.lake.schema import ALLOCATIONS, RENAMED
 
 
 class Engine(Protocol):
-    """Runs Ibis expressions over the files of the lake. Threads may share it. Raises StoreError."""
+    """Runs Ibis expressions over the files of the lake. Threads may share it. Raises StoreError.
+
+    reads_local_files: whether scans need paths of this machine; else the engine reads an object store itself.
+    """
+
+    reads_local_files: bool
 
     def rows(self, scans: Sequence[Scan], tables: Sequence[pa.Table] = ()) -> ir.Table:
         """The rows of the ledger in the columns of the lake, with their day, from files and from Arrow tables."""

@@ -36,8 +36,8 @@ class AnswerReader(Protocol):
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
 
-    def rows(self, snapshot: Snapshot) -> "ir.Table":
-        """The rows of a snapshot on the shared engine."""
+    def rows(self, snapshot: Snapshot, engine: "Engine | None" = None) -> "ir.Table":
+        """The rows of a snapshot, which has to be kept while they are read; by default on the shared engine."""
 
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Hours of a part of the window, summed over accounts."""
@@ -77,9 +77,10 @@ class SharedEngine:
         """The engine that all questions share."""
         return self.open_engine()
 
-    def rows(self, snapshot: Snapshot) -> "ir.Table":
-        """The rows of a snapshot on the shared engine."""
-        return self.engine.rows(snapshot.scans, snapshot.tables)
+    def rows(self, snapshot: Snapshot, engine: "Engine | None" = None) -> "ir.Table":
+        """The rows of a snapshot, which has to be kept while they are read; by default on the shared engine."""
+        engine = engine or self.engine
+        return engine.rows(snapshot.local_scans if engine.reads_local_files else snapshot.scans, snapshot.tables)
 
 
 class LedgerReader(SharedEngine):

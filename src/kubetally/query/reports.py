@@ -93,7 +93,7 @@ class LedgerReports:
 
         snapshot, engine = self._reader.snapshot(question), self._reader.open_engine()
         try:
-            rows = engine.rows(snapshot.scans, snapshot.tables)
+            rows = self._reader.rows(snapshot, engine)
             chosen = stored_rows(rows, question, snapshot.accounts, snapshot.currency)
             yield from write_batches(engine.batches(chosen), ALLOCATIONS, format_)
         finally:

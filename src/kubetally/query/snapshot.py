@@ -3,8 +3,9 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
+from weakref import finalize
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import Collection, CoveredDay
@@ -20,7 +21,7 @@ from kubetally.domain.question.partial import NO_ROW, decide
 from kubetally.domain.status import DayState
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.coverage import HistoryGone
-from kubetally.ledger.ports.lake import HISTORY_KEPT, LakeFiles, Scan, StoredRows
+from kubetally.ledger.ports.lake import HISTORY_KEPT, LakeFiles, LocalScans, Scan, StoredRows
 from kubetally.query.accounts import Accounts, by_account
 from kubetally.query.known_days import KnownDay, WindowDays, WindowDaysCache
 
@@ -59,6 +60,7 @@ class Snapshot:
     known:    the known days of these accounts.
     currency: of all of them; None where nothing is stored.
     tables:   rows beside those of the files. issues: of the window, beside what `facts` count.
+    copy:     makes files of an object store readable on this machine.
     """
 
     accounts: Mapping[str, ListedAccount]
@@ -67,6 +69,14 @@ class Snapshot:
     currency: str | None
     tables: Sequence["pa.Table"] = ()
     issues: Sequence[Issue] = ()
+    copy: Callable[[Sequence[Scan]], LocalScans] = LocalScans
+
+    @cached_property
+    def local_scans(self) -> Sequence[Scan]:
+        """The scans with paths of this machine; copies stay for as long as this snapshot does."""
+        local = self.copy(self.scans)
+        finalize(self, local.release)
+        return local.scans
 
     @property
     def has_rows(self) -> bool:
@@ -140,8 +150,11 @@ class SnapshotReader:
                 if attempt == _ATTEMPTS - 1:
                     raise
                 continue
-            return Snapshot(possible, known, scans, currency)
+            return Snapshot(possible, known, scans, currency, copy=self._copies)
         raise AssertionError("unreachable")
+
+    def _copies(self, scans: Sequence[Scan]) -> LocalScans:
+        return self._lake().local(scans) if scans else LocalScans(scans)
 
     def days(self, question: CostQuestion, accounts: Iterable[str]) -> list[KnownDay]:
         """The known days, and their rows in the lake if there are any to be read."""

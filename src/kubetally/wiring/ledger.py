@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from kubetally.domain.window import Clock
 from kubetally.ledger.stores import Ledger
-from kubetally.settings import Settings
+from kubetally.settings import Settings, size_in_bytes
 from kubetally.store.lake.location import LakeLocation
 from kubetally.store.meta.metadata import open_meta
 from kubetally.wiring.clock import SystemClock
@@ -16,7 +16,8 @@ from kubetally.wiring.store import database_url, naming_setting, open_keys
 def lake_location(settings: Settings) -> LakeLocation:
     """Where the lake of the settings is."""
     place = settings.lake_url or str(settings.home_folder.absolute() / "lake")
-    return LakeLocation(place, settings.lake_options, timedelta(days=settings.history_days))
+    cache = settings.home_folder.absolute() / "query-cache", size_in_bytes(settings.query_cache)
+    return LakeLocation(place, settings.lake_options, timedelta(days=settings.history_days), cache)
 
 
 @contextmanager

@@ -71,6 +71,14 @@ class Scan:
     is_version_1: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LocalScans:
+    """The same scans with paths of this machine. What was copied for them may go once `release` is called."""
+
+    scans: Sequence[Scan]
+    release: Callable[[], None] = lambda: None
+
+
 Lengthen = Callable[[timedelta], timedelta | None]
 """Returns how long to keep history by the clock for a retention; None if nothing may be removed."""
 
@@ -123,6 +131,9 @@ class LakeFiles(Protocol):
         They are of one version of each table, but for rows that were replaced in it.
         Raises: CollectionGone, DayDamaged.
         """
+
+    def local(self, scans: Sequence[Scan]) -> LocalScans:
+        """The same scans, with copies of files that are in an object store. Raises: DayDamaged."""
 
 
 class Lake(LakeFiles, Protocol):

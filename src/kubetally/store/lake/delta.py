@@ -21,6 +21,7 @@ from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
 from kubetally.ledger.ports.lake import (
     HISTORY_KEPT,
     Lengthen,
+    LocalScans,
     LogFile,
     NotedLog,
     PackedDay,
@@ -38,6 +39,7 @@ from kubetally.store.lake.encode import allocation_tables, asset_tables
 from kubetally.store.lake.faults import translated
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.housekeeping import drop_finished_days, drop_replaced_assets, reconcile_account
+from kubetally.store.lake.local_copies import CacheFolder, LocalCopies
 from kubetally.store.lake.open_table import EMPTY
 from kubetally.store.lake.packing import DayTables, tables_of
 from kubetally.store.lake.place import Place
@@ -65,12 +67,14 @@ class DeltaLake:
         storage_options: Mapping[str, str] | None = None,
         keep: timedelta = HISTORY_KEPT,
         keep_running: timedelta = RUNNING_KEPT,
+        cache: CacheFolder | None = None,
         place: Callable[[str, Mapping[str, str] | None], Place] = Place.parse,
     ) -> None:
         """
         url:             a folder (path or file URL, made when first written to), or s3://, gs://, az:// with a path.
         storage_options: of the object store: endpoint, region, credentials; as object_store and Delta name them.
         keep:            how long what was replaced stays readable; of running days, `keep_running`.
+        cache:           where queries keep copies of files of an object store; without one they can't read it.
         place:           what a URL and its options mean; a test may name another disk.
         Raises:          RequestError.
         """
@@ -80,7 +84,7 @@ class DeltaLake:
             TablePair(self._place, TableName.RUNNING, assets=TableName.RUNNING_ASSETS, keep=keep_running),
         )
         self._reader, self._commits = CollectionReader(self.url, self._pairs), CommitRecords(self._pairs)
-        self._scans = ScanPlanner(self.url, self._pairs)
+        self._scans, self._copies = ScanPlanner(self.url, self._pairs), LocalCopies(self._place, cache)
         self._accounts, self._savings = AccountTable(self._place, keep), SavingsTable(self._place, keep)
 
     def __repr__(self) -> str:
@@ -144,6 +148,9 @@ class DeltaLake:
 
     def scans(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> list[Scan]:
         return self._scans.plan(stored, accounts)
+
+    def local(self, scans: Sequence[Scan]) -> LocalScans:
+        return self._copies.of(scans)
 
     def verify_rows(self, collections: Sequence[Collected]) -> None:
         self._reader.verify_rows(collections)

@@ -27,11 +27,15 @@ _QUICK = {"connect_timeout": "3s", "timeout": "10s", "max_retries": "1", "retry_
 
 @dataclass(frozen=True, slots=True)
 class LakeLocation:
-    """The port `LakePlace`. place: KUBETALLY_LAKE_URL. options_text: KUBETALLY_LAKE_OPTIONS. keep: history."""
+    """The port `LakePlace`. place: KUBETALLY_LAKE_URL. options_text: KUBETALLY_LAKE_OPTIONS. keep: history.
+
+    cache: a folder for copies of files of an object store, and how many bytes it may take.
+    """
 
     place: str = field(repr=False)
     options_text: str | None = field(repr=False)
     keep: timedelta
+    cache: tuple[Path, int] | None = None
 
     @property
     def shown(self) -> str:
@@ -59,9 +63,11 @@ class LakeLocation:
 
     def open(self, *, quick: bool = False) -> Lake:
         from kubetally.store.lake.delta import DeltaLake  # heavy: pyarrow and deltalake
+        from kubetally.store.lake.local_copies import CacheFolder
 
         options = {**(_QUICK if quick else {}), **self.options()}
-        return DeltaLake(self._url(), storage_options=options, keep=self.keep)
+        cache = None if self.cache is None else CacheFolder(*self.cache)
+        return DeltaLake(self._url(), storage_options=options, keep=self.keep, cache=cache)
 
     def open_files(self) -> "LakeFiles":
         """Its files. Raises RequestError, StoreError."""
