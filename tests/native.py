@@ -11,9 +11,10 @@ from litestar.testing import TestClient
 
 from kubetally.domain.collection import CollectedDay
 from kubetally.ledger.costs.service import CostService
+from kubetally.query.answers import LedgerAnswers
+from kubetally.query.engine import OpenEngine
 from kubetally.query.opening import open_duck
 from kubetally.query.reader import LedgerReader
-from kubetally.query.reports import LedgerReports
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.tasks import calculate_here
 from kubetally.web.app import create_app
@@ -23,6 +24,7 @@ from tests.kept import CoverageInMemory
 from tests.served import FixedClock
 from tests.service import SECRET, AccountsInMemory, account, account_id
 
+DAYS = {"start": "2026-11-20", "end": "2026-11-22"}
 ONE, TWO = account_id(1), account_id(2)
 
 
@@ -48,12 +50,12 @@ class Home:
 def native_app(reader: LedgerReader, accounts: AccountsInMemory) -> InstrumentedApp:
     """The service with the native API; it asks no source."""
     service = CostService(accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
-    return create_app(service, SECRET, version="0", clock=FixedClock(), ledger=LedgerReports(reader))
+    return create_app(service, SECRET, version="0", clock=FixedClock(), ledger=LedgerAnswers(reader))
 
 
 @contextmanager
-def native_client(home: Home) -> Iterator[TestClient[Any]]:
+def native_client(home: Home, open_engine: OpenEngine = open_duck) -> Iterator[TestClient[Any]]:
     """A client of the native API that sends the secret."""
-    with LedgerReader(home, open_duck) as reader, TestClient(native_app(reader, home.accounts)) as client:
+    with LedgerReader(home, open_engine) as reader, TestClient(native_app(reader, home.accounts)) as client:
         client.headers["Secret"] = SECRET
         yield client

@@ -1,9 +1,12 @@
 """A cache that loads each value once for concurrent callers."""
 
 import asyncio
+import base64
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -12,6 +15,7 @@ from kubetally.domain.errors import StoreError
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+T = TypeVar("T")
 Cached = tuple[V, float]
 """A value, and the seconds since it was loaded."""
 
@@ -24,6 +28,23 @@ class GivenUp(StoreError):
 
     def __init__(self) -> None:
         super().__init__("the service is shutting down; retry later")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared(Generic[T]):
+    """An answer that is not computed yet. digest: equal to an earlier one only if the answer is. compute: may block."""
+
+    digest: str
+    compute: Callable[[], T]
+
+
+def digest_of(*parts: object) -> str:
+    """A short text that differs for different parts; parts are compared by their repr, bytes as they are."""
+    digest = hashlib.blake2b(digest_size=15)
+    for part in parts:
+        content = part if isinstance(part, bytes) else repr(part).encode(errors="surrogatepass")
+        digest.update(b"%d:" % len(content) + content)
+    return base64.urlsafe_b64encode(digest.digest()).decode()
 
 
 class _Entry(NamedTuple, Generic[V]):

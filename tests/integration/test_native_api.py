@@ -14,10 +14,9 @@ from litestar.testing import TestClient
 
 from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
 from tests.cluster_days import cluster_day
-from tests.native import ONE, Home, native_client
+from tests.native import DAYS, ONE, Home, native_client
 
 PATH = "/api/v1/costs"
-DAYS = {"start": "2026-11-20", "end": "2026-11-22"}
 GROUPS = [
     "",
     "cluster",

@@ -15,9 +15,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from kubetally.query.answers import LedgerAnswers
 from kubetally.query.opening import open_duck
 from kubetally.query.reader import LedgerReader
-from kubetally.query.reports import LedgerReports
 from tests.native import Home
 from tests.service import SECRET, cost_service, serving
 from tests.unit.web.test_openapi import GOLDEN
@@ -47,7 +47,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = Home(tmp_path_factory.mktemp("home"))
     with (
         LedgerReader(home, open_duck) as reader,
-        serving(cost_service(home.accounts), ledger=LedgerReports(reader)) as url,
+        serving(cost_service(home.accounts), ledger=LedgerAnswers(reader)) as url,
     ):
         yield url
 

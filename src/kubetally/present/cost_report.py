@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -19,6 +19,7 @@ from kubetally.domain.window import rfc3339
 from kubetally.present.bodies import Costs, Coverage, Efficiency, ratios
 
 MAX_ISSUES = 100
+_Row = TypeVar("_Row")
 
 
 @dataclass
@@ -136,11 +137,11 @@ class Report(Struct, forbid_unknown_fields=True):
     issues: list[LedgerIssue]
 
 
-class Shown(NamedTuple):
+class Shown(NamedTuple, Generic[_Row]):
     """Which rows a body has. rows_in_all: without lines. next: the cursor of the next page, None for the last."""
 
-    rows: Sequence[CostRow]
-    lines: Sequence[CostRow]
+    rows: Sequence[_Row]
+    lines: Sequence[_Row]
     rows_in_all: int
     order: Sequence[Order]
     limit: int
@@ -148,7 +149,7 @@ class Shown(NamedTuple):
     next: str | None = None
 
 
-def report_body(costs: CostReport, shown: Shown) -> Report:
+def report_body(costs: CostReport, shown: Shown[CostRow]) -> Report:
     """The body: amounts have at most six decimals; null is not measured, or not covered by any hour."""
     is_known = costs.coverage.hours_covered > 0
     has_hours = is_known and not any(row.component for row in (*costs.rows, *costs.lines))
@@ -210,7 +211,7 @@ def _step(step: report.StepSum) -> Step:
     return Step(rfc3339(step.window.start), rfc3339(step.window.end), total, Coverage.of(step.coverage))
 
 
-def _question(question: CostQuestion, shown: Shown) -> Question:
+def _question(question: CostQuestion, shown: Shown[CostRow]) -> Question:
     return Question(
         rfc3339(question.window.start),
         rfc3339(question.window.end),
@@ -247,14 +248,16 @@ class Label(Struct, forbid_unknown_fields=True):
 
 
 class Labels(Struct, forbid_unknown_fields=True):
-    """The keys of labels, highest cost first."""
+    """The keys of labels, highest cost first. `count`: on all pages; `next`: the cursor of the next page."""
 
     currency: str | None
     labels: list[Label]
+    count: int
+    next: str | None
     coverage: Coverage
 
 
-def labels_body(labels: report.LabelReport) -> Labels:
+def labels_body(labels: report.LabelReport, shown: Shown[report.LabelCost]) -> Labels:
     """The body of keys of labels."""
-    rows = [Label(row.key, row.dimension, row.rows, to_number(row.cost)) for row in labels.labels]
-    return Labels(labels.currency, rows, Coverage.of(labels.coverage))
+    rows = [Label(row.key, row.dimension, row.rows, to_number(row.cost)) for row in shown.rows]
+    return Labels(labels.currency, rows, shown.rows_in_all, shown.next, Coverage.of(labels.coverage))

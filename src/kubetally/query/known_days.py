@@ -8,6 +8,9 @@ from math import fsum
 from threading import Lock
 from typing import Self
 
+import msgspec
+
+from kubetally.cache import digest_of
 from kubetally.domain.collection import CoveredDay
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.status import DayState
@@ -40,6 +43,11 @@ class WindowDays:
         """The days with the rows that are read of each."""
         rows = {rows.id: rows for rows in self.stored}
         return [(day, rows.get(day.collection_id or "")) for day in self.days]
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for equal days and facts only."""
+        return digest_of(msgspec.msgpack.encode(self.days), msgspec.msgpack.encode(self.facts))
 
     @cached_property
     def readable(self) -> Sequence[CoveredDay]:

@@ -5,10 +5,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
+from kubetally.cache import digest_of
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.status import Coverage, DayState
-from kubetally.domain.window import Clock, Window
+from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import Coverage as CoveragePort
 from kubetally.ledger.ports.lake import LakeFiles
@@ -99,9 +100,18 @@ class LedgerReader(SharedEngine):
         """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
         return self._snapshots.read(question, self.accounts(), self.clock.now())
 
+    def digest(self, snapshot: Snapshot, window: Window) -> str:
+        """Equal to an earlier one only if answers about the window are the same."""
+        return digest_of(
+            window.until(whole_hour(self.clock.now())),
+            list(snapshot.accounts.values()),
+            snapshot.currency,
+            snapshot.known.digest,
+        )
+
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Hours of a part of the window, summed over accounts; of a removed one only those of its known days."""
-        over = window.until(self.clock.now())
+        over = window.until(whole_hour(self.clock.now()))
         removed = {account.id for account in snapshot.accounts.values() if account.removed_at is not None}
         known = sum(day.account_id in removed for day in snapshot.days_of(window)) if removed else 0
         living = len(snapshot.accounts) - len(removed)

@@ -28,15 +28,19 @@ class LedgerReports:
 
         Raises: RequestError, for rows in several currencies; StoreError.
         """
-        return self._report(self._reader.snapshot(question), question)
+        return self.costs_of(self._reader.snapshot(question), question)
 
     def compare(self, question: CompareQuestion) -> Comparison:
         """What changed between two periods; rows in no order. Raises as `costs`."""
-        before, now = question.of_before(), question.of_now()
-        was, then = snapshots_of_one_moment(self._reader, before, now)
-        return compare(question, self._report(was, before), self._report(then, now))
+        was, then = snapshots_of_one_moment(self._reader, question.of_before(), question.of_now())
+        return self.compare_of(was, then, question)
 
-    def _report(self, snapshot: Snapshot, question: CostQuestion) -> CostReport:
+    def compare_of(self, was: Snapshot, then: Snapshot, question: CompareQuestion) -> Comparison:
+        """As `compare`, of the snapshots of the two periods."""
+        return compare(question, self.costs_of(was, question.of_before()), self.costs_of(then, question.of_now()))
+
+    def costs_of(self, snapshot: Snapshot, question: CostQuestion) -> CostReport:
+        """As `costs`, of a snapshot."""
         facts = snapshot.facts
         readable = len(snapshot.readable)
         not_measured = frozenset(unmeasured(facts, readable))
@@ -61,9 +65,8 @@ class LedgerReports:
             steps=tuple(self._steps(snapshot, question, both)),
         )
 
-    def labels(self, question: CostQuestion) -> LabelReport:
+    def labels_of(self, snapshot: Snapshot, question: CostQuestion) -> LabelReport:
         """The keys of labels with the rows that have them and their cost. Raises as `costs`."""
-        snapshot = self._reader.snapshot(question)
         coverage = self._reader.coverage(snapshot, question.window)
         if not snapshot.has_rows:
             return LabelReport(snapshot.currency, coverage, ())

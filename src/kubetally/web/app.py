@@ -27,6 +27,7 @@ from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
 from kubetally.web.service_state import ServiceState
 from kubetally.web.sign_in import SIGN_IN, SignIn, sign_in_page
+from kubetally.web.v1.endpoint import NativeApi
 from kubetally.web.v1.pages import LedgerQueries
 from kubetally.web.v1.routes import native_api
 from kubetally.web.wrong_secrets import WrongSecrets
@@ -58,6 +59,7 @@ def create_app(
     """
     required_secret, state, http_metrics = Secret(secret), ServiceState(), HttpMetrics(service, version)
     proxies = proxies or TrustedProxies()
+    native = None if ledger is None else NativeApi(ledger, clock, service.calculate, version)
     costs = CostAnswers(service, required_secret, clock, http_metrics)
     guard = PageGuard(required_secret, sign_in or SignIn(secret, clock), proxies)
 
@@ -72,7 +74,7 @@ def create_app(
                 service, guard, clock, default_window=page_window, costs_path=PREFIX + COSTS, secret_file=secret_file
             ),
             sign_in_page(guard.sign_in, proxies),
-            *([] if ledger is None else [native_api(ledger, required_secret, clock, service.calculate)]),
+            *([] if native is None else [native_api(native, required_secret)]),
             openapi_json,
             swagger,
             style_css,

@@ -15,9 +15,9 @@ from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.ledger.stores import Ledger
+from kubetally.query.answers import LedgerAnswers
 from kubetally.query.opening import open_duck
 from kubetally.query.reader import LedgerReader
-from kubetally.query.reports import LedgerReports
 from kubetally.settings import Settings
 from kubetally.sources.opener import AccountOpener
 from kubetally.tasks import usable_cores
@@ -89,7 +89,7 @@ def run_service(
             storage=storage,
             sign_in=SignIn(secret.text, SystemClock()),  # links are made by the clock of the machine
             proxies=proxies,
-            ledger=LedgerReports(reader),
+            ledger=LedgerAnswers(reader),
         )
         limits, count = ConnectionLimits(per_address=settings.connections_per_address), len(ledger.accounts.places())
 

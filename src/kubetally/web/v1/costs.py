@@ -1,20 +1,19 @@
 """`GET /api/v1/costs`."""
 
-import msgspec
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
-from kubetally.domain.report import CostReport
-from kubetally.present.cost_report import Report, Shown, report_body
-from kubetally.web.problems import NO_STORE
-from kubetally.web.v1.endpoint import JSON, AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.pages import CostPages
-from kubetally.web.v1.parameters import COSTS, parse_costs
+from kubetally.domain.question.arrange import arrange_report
+from kubetally.domain.report import CostReport, CostRow
+from kubetally.present.cost_report import Report, report_body
+from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.parameters import COSTS, Page, parse_costs
 
 
 def costs_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """What accounts cost, grouped as asked."""
-    pages = CostPages(api.ledger.costs, api.calculate)
+    pages = Pages(View(api.ledger.costs, _arrange, report_body), api.calculate, version=api.version)
 
     @endpoint(
         "/costs",
@@ -25,12 +24,11 @@ def costs_endpoint(api: NativeApi) -> HTTPRouteHandler:
     )
     async def costs(request: AnyRequest) -> Response[bytes]:
         question, page = parse_costs(request.scope["query_string"], api.clock.now())
-        report, shown = await pages.page(question, page)
-        body = await api.calculate(0, _encoded, report, shown)
-        return Response(body, media_type=JSON, headers=NO_STORE)
+        return await pages.respond(question, page, request.headers.get("if-none-match"))
 
     return costs
 
 
-def _encoded(report: CostReport, shown: Shown) -> bytes:
-    return msgspec.json.encode(report_body(report, shown))
+def _arrange(report: CostReport, page: Page) -> Arranged[CostRow]:
+    lines, rows = arrange_report(report, page.order, page.top)
+    return Arranged(rows, lines)

@@ -15,10 +15,10 @@ from litestar.types import AnyCallable
 from kubetally.domain.window import Clock
 from kubetally.tasks import Calculate
 from kubetally.web.v1.errors import PROBLEM_JSON, ProblemDetails
+from kubetally.web.v1.etag import JSON
 from kubetally.web.v1.pages import LedgerQueries
 from kubetally.web.v1.query_string import Parameter, Parameters
 
-JSON: Final = "application/json"
 AnyRequest = Request[Any, Any, Any]
 _MEANINGS: Final = {
     400: "A parameter is unknown or invalid; the problem names it.",
@@ -33,11 +33,12 @@ _MEANINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class NativeApi:
-    """What endpoints answer with. calculate: runs what blocks."""
+    """What endpoints answer with. calculate: runs what blocks. version: of the program."""
 
     ledger: LedgerQueries
     clock: Clock
     calculate: Calculate
+    version: str
 
 
 def endpoint(
@@ -49,8 +50,12 @@ def endpoint(
         summary=summary,
         description=description,
         operation_id=path.strip("/"),
-        operation_class=_operation(parameters),
-        responses={200: ResponseSpec(body, generate_examples=False, description="The answer."), **_PROBLEMS},
+        operation_class=_operation([*map(_documented, parameters), _IF_NONE_MATCH]),
+        responses={
+            200: ResponseSpec(body, generate_examples=False, description="The answer, with its `ETag`."),
+            304: ResponseSpec(None, description="The client has the answer already; see `If-None-Match`."),
+            **_PROBLEMS,
+        },
         media_type=JSON,
     )
 
@@ -64,7 +69,7 @@ def file_endpoint(
         summary=summary,
         description=description,
         operation_id=path.strip("/"),
-        operation_class=_operation(parameters, media_types),
+        operation_class=_operation(list(map(_documented, parameters)), media_types),
         responses=_PROBLEMS,
         response_description="The file.",
     )
@@ -76,9 +81,15 @@ _PROBLEMS: Final = {
 }
 
 
-def _operation(parameters: Parameters, media_types: Sequence[str] = ()) -> type[Operation]:
-    documented = [_documented(parameter) for parameter in parameters]
+_IF_NONE_MATCH: Final = DocumentedParameter(
+    name="If-None-Match",
+    param_in="header",
+    description="The `ETag` of an answer that the client has.",
+    schema=Schema(type=OpenAPIType.STRING),
+)
 
+
+def _operation(documented: Sequence[DocumentedParameter], media_types: Sequence[str] = ()) -> type[Operation]:
     @dataclass
     class Documented(Operation):
         def __post_init__(self) -> None:

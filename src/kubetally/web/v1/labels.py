@@ -1,22 +1,26 @@
 """`GET /api/v1/labels`."""
 
-import msgspec
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
+from kubetally.domain.report import LabelCost, LabelReport
 from kubetally.present.cost_report import Labels, labels_body
-from kubetally.web.problems import NO_STORE
-from kubetally.web.v1.endpoint import JSON, AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.parameters import SHARED, parse_shared
+from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.parameters import LABELS, Page, parse_labels
 
 
 def labels_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """The keys of labels, with what their rows cost."""
+    pages = Pages(View(api.ledger.labels, _arrange, labels_body), api.calculate, version=api.version)
 
-    @endpoint("/labels", SHARED, Labels, summary="Keys of labels, with the rows that have them and their cost")
+    @endpoint("/labels", LABELS, Labels, summary="Keys of labels, with the rows that have them and their cost")
     async def labels(request: AnyRequest) -> Response[bytes]:
-        question = parse_shared(request.scope["query_string"], api.clock.now())
-        report = await api.calculate(0, api.ledger.labels, question)
-        return Response(msgspec.json.encode(labels_body(report)), media_type=JSON, headers=NO_STORE)
+        question, page = parse_labels(request.scope["query_string"], api.clock.now())
+        return await pages.respond(question, page, request.headers.get("if-none-match"))
 
     return labels
+
+
+def _arrange(report: LabelReport, _: Page) -> Arranged[LabelCost]:
+    return Arranged(report.labels)

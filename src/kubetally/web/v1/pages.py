@@ -1,31 +1,37 @@
-"""Pages of an answer: all of one lake, though it changes meanwhile."""
+"""Pages of an answer: all of one lake, though it changes meanwhile. What was computed once is not computed again."""
 
 import base64
-import hashlib
 import json
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
-from kubetally.cache import AsyncCache
+import msgspec
+from litestar.response import Response
+
+from kubetally.cache import AsyncCache, Prepared, digest_of
+from kubetally.domain.compare import CompareQuestion, Comparison
 from kubetally.domain.errors import Gone
-from kubetally.domain.question.arrange import Order, arrange_report
+from kubetally.domain.question.arrange import Order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
-from kubetally.domain.report import CostReport, CostRow, LabelReport
+from kubetally.domain.report import CostReport, LabelReport
 from kubetally.present.cost_report import Shown
 from kubetally.tasks import Calculate
+from kubetally.web.v1.etag import is_known, tagged, unchanged
 from kubetally.web.v1.parameters import Page
 from kubetally.web.v1.query_string import InvalidParameter
 
 
 class LedgerQueries(Protocol):
-    """Answers questions about the ledger. All calls block. Raises RequestError, StoreError, HistoryGone."""
+    """Prepares answers about the ledger. All calls block. Raises RequestError, StoreError, HistoryGone."""
 
-    def costs(self, question: CostQuestion) -> CostReport:
+    def costs(self, question: CostQuestion) -> Prepared[CostReport]:
         """What accounts cost, rows in no order."""
 
-    def labels(self, question: CostQuestion) -> LabelReport:
+    def compare(self, question: CompareQuestion) -> Prepared[Comparison]:
+        """What changed between two periods, rows in no order."""
+
+    def labels(self, question: CostQuestion) -> Prepared[LabelReport]:
         """The keys of labels with their cost."""
 
     def export(
@@ -36,6 +42,10 @@ class LedgerQueries(Protocol):
 
 KEPT_SECONDS: Final = 900.0
 MAX_ROWS_KEPT: Final = 200_000
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+_Question = TypeVar("_Question", bound=Hashable)
+_Report = TypeVar("_Report")
+_Row = TypeVar("_Row")
 
 
 class PagesGone(Gone):
@@ -48,82 +58,112 @@ class PagesGone(Gone):
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """An answer with its rows in order. digest: of its question and order."""
+class Arranged(Generic[_Row]):
+    """The rows of a report in order. lines: lead the first page and count in no limit."""
 
-    digest: str
-    report: CostReport
-    rows: tuple[CostRow, ...]
-    lines: tuple[CostRow, ...]
+    rows: Sequence[_Row]
+    lines: Sequence[_Row] = ()
 
 
-class CostPages:
-    """Answers questions page by page.
+@dataclass(frozen=True, slots=True)
+class View(Generic[_Question, _Report, _Row]):
+    """How one kind of question is answered. arrange: the rows of a report in order. body: of one page."""
 
-    An answer with further pages is kept for 15 minutes, at most 200,000 rows of all answers together.
+    prepare: Callable[[_Question], Prepared[_Report]]
+    arrange: Callable[[_Report, Page], Arranged[_Row]]
+    body: Callable[[_Report, Shown[_Row]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer(Generic[_Report, _Row]):
+    report: _Report
+    arranged: Arranged[_Row]
+
+
+@dataclass(frozen=True, slots=True)
+class _Which(Generic[_Question]):
+    """Which page of which answer. of_question: a digest of the question, its order and top; key: of the answer."""
+
+    question: _Question
+    page: Page
+    of_question: str
+    key: str
+    offset: int
+
+
+class Pages(Generic[_Question, _Report, _Row]):
+    """Answers questions page by page. version: of the program, whose bodies another version may write otherwise.
+
+    Answers are kept for 15 minutes, at most 200,000 rows together, by question and state of the ledger: whoever asks
+    the same meanwhile, or for a further page, has them without a query.
     """
 
-    def __init__(self, ask: Callable[[CostQuestion], CostReport], calculate: Calculate) -> None:
-        self._ask, self._calculate = ask, calculate
-        self._kept: AsyncCache[str, _Answer] = AsyncCache(
-            lambda _: KEPT_SECONDS, weigh=lambda answer: 1 + len(answer.rows), max_weight=MAX_ROWS_KEPT
+    def __init__(self, view: View[_Question, _Report, _Row], calculate: Calculate, *, version: str) -> None:
+        self._view, self._calculate, self._version = view, calculate, version
+        self._answers: AsyncCache[str, _Answer[_Report, _Row]] = AsyncCache(
+            lambda _: KEPT_SECONDS, weigh=lambda answer: 1 + len(answer.arranged.rows), max_weight=MAX_ROWS_KEPT
         )
+        self._bodies: AsyncCache[str, bytes] = AsyncCache(lambda _: KEPT_SECONDS, weigh=len, max_weight=MAX_BODY_BYTES)
 
-    async def page(self, question: CostQuestion, page: Page) -> tuple[CostReport, Shown]:
-        """The report and the rows of a page. Raises InvalidParameter, PagesGone, RequestError, StoreError."""
-        digest = _digest(question, page)
-        if page.cursor is None:
-            token, offset = secrets.token_urlsafe(12), 0
-            answer = await self._calculate(0, self._answer, question, page, digest)
-        else:
-            token, offset = _read_cursor(page.cursor, digest)
-            cached = self._kept.peek(token)
-            if cached is None:
+    async def respond(self, question: _Question, page: Page, if_none_match: str | None) -> Response[bytes]:
+        """The page, or that the client has it. Raises InvalidParameter, PagesGone, RequestError, StoreError."""
+        of_question = digest_of(self._version, question, page.order, page.top)
+        cursor_key, offset = (None, 0) if page.cursor is None else _read_cursor(page.cursor, of_question)
+        prepared, key = None, cursor_key
+        if key is None or self._answers.peek(key) is None:
+            prepared = await self._calculate(0, self._view.prepare, question)
+            key = digest_of(of_question, prepared.digest)
+            if cursor_key not in {None, key}:
                 raise PagesGone
-            answer = cached[0]
+        tag = digest_of(key, offset, page.limit)
+        if is_known(tag, if_none_match):
+            return unchanged(tag)
+        which = _Which(question, page, of_question, key, offset)
+        return tagged(await self._bodies.get(tag, lambda: self._body(which, prepared)), tag)
+
+    async def _body(self, which: _Which[_Question], prepared: Prepared[_Report] | None) -> bytes:
+        answer = await self._answers.get(which.key, lambda: self._answer(which, prepared))
+        return await self._calculate(0, self._encoded, answer, which)
+
+    async def _answer(self, which: _Which[_Question], prepared: Prepared[_Report] | None) -> _Answer[_Report, _Row]:
+        if prepared is None:  # the answer of a cursor was forgotten at this very moment
+            prepared = await self._calculate(0, self._view.prepare, which.question)
+            if digest_of(which.of_question, prepared.digest) != which.key:
+                raise PagesGone
+        return await self._calculate(0, self._arranged, prepared, which.page)
+
+    def _arranged(self, prepared: Prepared[_Report], page: Page) -> _Answer[_Report, _Row]:
+        report = prepared.compute()
+        return _Answer(report, self._view.arrange(report, page))
+
+    def _encoded(self, answer: _Answer[_Report, _Row], which: _Which[_Question]) -> bytes:
+        page, offset, rows = which.page, which.offset, answer.arranged.rows
         end = offset + page.limit
-        has_more = end < len(answer.rows)
-        if has_more and page.cursor is None:
-            await self._kept.get(token, lambda: _ready(answer))
         shown = Shown(
-            answer.rows[offset:end],
-            () if page.cursor is not None else answer.lines,
-            len(answer.rows),
+            rows[offset:end],
+            () if offset else answer.arranged.lines,
+            len(rows),
             page.order,
             page.limit,
             page.top,
-            _write_cursor(token, digest, end) if has_more else None,
+            _write_cursor(which.key, which.of_question, end) if end < len(rows) else None,
         )
-        return answer.report, shown
-
-    def _answer(self, question: CostQuestion, page: Page, digest: str) -> _Answer:
-        report = self._ask(question)
-        lines, rows = arrange_report(report, page.order, page.top)
-        return _Answer(digest, report, tuple(rows), tuple(lines))
+        return msgspec.json.encode(self._view.body(answer.report, shown))
 
 
-async def _ready(answer: _Answer) -> _Answer:
-    return answer
+def _write_cursor(key: str, of_question: str, offset: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([key, of_question, offset]).encode()).decode()
 
 
-def _digest(question: CostQuestion, page: Page) -> str:
-    text = repr((question, page.order, page.top))
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-
-
-def _write_cursor(token: str, digest: str, offset: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([token, digest, offset]).encode()).decode()
-
-
-def _read_cursor(cursor: str, digest: str) -> tuple[str, int]:
-    """The answer's token and the offset of the page. Raises InvalidParameter."""
+def _read_cursor(cursor: str, of_question: str) -> tuple[str, int]:
+    """The key of the answer and the offset of the page. Raises InvalidParameter."""
     try:
-        token, of_digest, offset = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        is_valid = isinstance(token, str) and isinstance(offset, int) and offset >= 0
+        key, of_cursor, offset = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        is_valid = isinstance(key, str) and isinstance(offset, int) and offset > 0
     except (ValueError, TypeError):
         is_valid = False
     if not is_valid:
         raise InvalidParameter("cursor", "the cursor can't be read: send `next` of the page before, as it came")
-    if of_digest != digest:
+    if of_cursor != of_question:
         raise InvalidParameter("cursor", "the cursor is of another question: send the same parameters with it")
-    return token, offset
+    return key, offset

@@ -120,8 +120,9 @@ FORMAT: Final[Parameter[ExportFormat]] = Parameter(
     ExportFormat.CSV,
     words(ExportFormat, ExportFormat.CSV),
 )
-SHARED: Final[Parameters] = (START, END, FILTER, AS_OF)
-_GROUPED: Final[Parameters] = (*SHARED, GROUP, STEP, ORDER, TOP, IDLE)
+_SHARED: Final[Parameters] = (START, END, FILTER, AS_OF)
+LABELS: Final[Parameters] = (*_SHARED, LIMIT, CURSOR)
+_GROUPED: Final[Parameters] = (*_SHARED, GROUP, STEP, ORDER, TOP, IDLE)
 COSTS: Final[Parameters] = (*_GROUPED, LIMIT, CURSOR)
 EXPORT: Final[Parameters] = (*_GROUPED, FORMAT)
 
@@ -143,9 +144,9 @@ def parse_export(query: bytes, now: datetime) -> tuple[CostQuestion, Page, Expor
     return question, page, format_
 
 
-def parse_shared(query: bytes, now: datetime) -> CostQuestion:
-    """The question of an endpoint that has no group: window, filter and instant. Raises InvalidParameter."""
-    return _costs_of(parse_parameters(query, SHARED), now)[0]
+def parse_labels(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
+    """The question and the page of `labels`. Raises InvalidParameter."""
+    return _costs_of(parse_parameters(query, LABELS), now)
 
 
 def _costs_of(values: Mapping[str, str], now: datetime) -> tuple[CostQuestion, Page]:

@@ -6,22 +6,18 @@ from litestar import Router
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from kubetally.domain.window import Clock
-from kubetally.tasks import Calculate
 from kubetally.web.secret import Secret
 from kubetally.web.v1.costs import costs_endpoint
 from kubetally.web.v1.endpoint import NativeApi
 from kubetally.web.v1.errors import problem_of
 from kubetally.web.v1.exports import exports_endpoint
 from kubetally.web.v1.labels import labels_endpoint
-from kubetally.web.v1.pages import LedgerQueries
 
 PREFIX: Final = "/api/v1"
 
 
-def native_api(ledger: LedgerQueries, secret: Secret, clock: Clock, calculate: Calculate) -> Router:
+def native_api(api: NativeApi, secret: Secret) -> Router:
     """The routes, all under `PREFIX`."""
-    api = NativeApi(ledger, clock, calculate)
 
     def require(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         """Raises Problem, without the secret."""

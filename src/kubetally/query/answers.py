@@ -1,0 +1,44 @@
+"""Answers of the native API: each is prepared from a snapshot, and computed only if nobody has it already."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from kubetally.cache import Prepared, digest_of
+from kubetally.domain.compare import CompareQuestion, Comparison
+from kubetally.domain.question.arrange import Order
+from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
+from kubetally.domain.report import CostReport, LabelReport
+from kubetally.query.comparison import snapshots_of_one_moment
+from kubetally.query.reader import LedgerReader
+from kubetally.query.reports import LedgerReports
+
+
+class LedgerAnswers:
+    """Prepares answers. Threads may share it. All calls block. Raises RequestError, StoreError, HistoryGone."""
+
+    def __init__(self, reader: LedgerReader) -> None:
+        self._reader, self._reports = reader, LedgerReports(reader)
+
+    def costs(self, question: CostQuestion) -> Prepared[CostReport]:
+        """What accounts cost, rows in no order."""
+        snapshot = self._reader.snapshot(question)
+        compute = partial(self._reports.costs_of, snapshot, question)
+        return Prepared(self._reader.digest(snapshot, question.window), compute)
+
+    def compare(self, question: CompareQuestion) -> Prepared[Comparison]:
+        """What changed between two periods, rows in no order."""
+        was, then = snapshots_of_one_moment(self._reader, question.of_before(), question.of_now())
+        digests = self._reader.digest(was, question.before), self._reader.digest(then, question.costs.window)
+        return Prepared(digest_of(*digests), partial(self._reports.compare_of, was, then, question))
+
+    def labels(self, question: CostQuestion) -> Prepared[LabelReport]:
+        """The keys of labels with their cost."""
+        snapshot = self._reader.snapshot(question)
+        compute = partial(self._reports.labels_of, snapshot, question)
+        return Prepared(self._reader.digest(snapshot, question.window), compute)
+
+    def export(
+        self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat
+    ) -> Iterator[bytes]:
+        """The rows of an answer as a file, piece by piece; without group the stored rows."""
+        return self._reports.export(question, order, top, format_)
