@@ -28,9 +28,9 @@ from kubetally.query.reports import LedgerReports
 from tests.cluster_days import DAY as FIRST
 from tests.cluster_days import cluster_day
 from tests.errors import raises_code
-from tests.integration.test_native_api import ONE, Home
 from tests.integration.test_query_costs import ACCOUNTS, ledger, query
 from tests.kept import CoverageInMemory
+from tests.native import ONE, Home
 from tests.unit.domain.clusters import MIDNIGHT, booked_days
 
 Run = Callable[[ir.Table], pa.Table]

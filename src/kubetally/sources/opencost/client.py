@@ -14,6 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from kubetally import logs
+from kubetally.domain.day_request import DayRequest
 from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.question.dimensions import Aggregate, parse_aggregates
 from kubetally.domain.question.filter import AllOf, AnyOf, Condition, Field, Filter, Op
@@ -66,6 +67,15 @@ class Filtered:
     filtered_here: bool = False
 
 
+def day_requests(window: Window, cluster_id: str | None) -> tuple[DayRequest, DayRequest]:
+    """What a source is asked for a day: its rows by container in one step with idle, and its assets."""
+    assets = (("filterClusters", cluster_id),) if cluster_id else ()
+    return (
+        DayRequest("/allocation", (_of(window), *_AS_BOOKED, *_one_cluster(cluster_id))),
+        DayRequest("/assets", (_of(window), *assets)),
+    )
+
+
 class CostModelClient:
     """Sends requests to one OpenCost or Kubecost. Remembers the prefix of its API."""
 
@@ -93,16 +103,16 @@ class CostModelClient:
 
     async def day_allocations(self, window: Window, cluster_id: str | None) -> Answer:
         """The rows of `window` by container in one step, with idle: what a booking needs."""
-        return await self._money("/allocation", window, (*_AS_BOOKED, *_one_cluster(cluster_id)))
+        return await self._money(*day_requests(window, cluster_id)[0])
 
     async def hourly_allocations(self, window: Window, *, cluster_id: str | None, aggregate: str) -> Answer:
         """The rows of `window` in steps of an hour, with idle."""
         params = (*_AS_BOOKED, ("step", "1h"), ("aggregate", aggregate), *_one_cluster(cluster_id))
-        return await self._money("/allocation", window, params)
+        return await self._money("/allocation", (_of(window), *params))
 
     async def day_assets(self, window: Window, cluster_id: str | None) -> Answer:
         """All assets of `window`."""
-        return await self._money("/assets", window, (("filterClusters", cluster_id),) if cluster_id else ())
+        return await self._money(*day_requests(window, cluster_id)[1])
 
     async def allocations(
         self,
@@ -127,7 +137,7 @@ class CostModelClient:
         params += [("accumulate", "true")] if accumulate else []
         if where is not None:
             params += _filter_params(where)
-        answer = await self._money("/allocation", window, params)
+        answer = await self._money("/allocation", (_of(window), *params))
         try:
             decoded, _ = decode_allocations(answer)
         except SourceError as error:  # the transport logged no failure
@@ -159,11 +169,11 @@ class CostModelClient:
         except _NoSuchPath:
             return None
 
-    async def _money(self, path: str, window: Window, params: Params) -> Answer:
+    async def _money(self, path: str, params: Params) -> Answer:
         async with self._parallel:
             began = time.monotonic()
             try:
-                return await self._get(path, (("window", str(window)), *params), computes=True)
+                return await self._get(path, params, computes=True)
             except _NoSuchPath as error:
                 self.log_failure(path, code=error.first.code, seconds=time.monotonic() - began)
                 if await self._is_prometheus():
@@ -286,6 +296,10 @@ def _filter_params(where: Filter) -> list[tuple[str, str]]:
     except FilterNotExpressible:
         v1 = []
     return [("filter", v2), *v1] if v2 else []
+
+
+def _of(window: Window) -> tuple[str, str]:
+    return "window", str(window)
 
 
 def _one_cluster(cluster_id: str | None) -> Params:
