@@ -45,6 +45,9 @@ class KnownDays(Protocol):
     ) -> Sequence[Collection]:
         """See `Coverage.collections`."""
 
+    def collections_on(self, day: date, account_ids: Iterable[str] | None = None) -> Mapping[str, Collection]:
+        """See `Coverage.collections_on`."""
+
     def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         """See `Coverage.fact_sums`."""
 
@@ -144,7 +147,7 @@ class SnapshotReader:
             currency = _currency_of(question.filter, known.currencies)
             stored = known.stored_in(currency)
             try:
-                scans = self._lake().scans(stored, frozenset(possible)) if stored else []
+                scans = self._scans(stored, frozenset(possible)) if stored else []
             except CollectionGone:
                 # A collection was replaced between the two readings: the next pair agrees.
                 if attempt == _ATTEMPTS - 1:
@@ -152,6 +155,22 @@ class SnapshotReader:
                 continue
             return Snapshot(possible, known, scans, currency, copy=self._copies)
         raise AssertionError("unreachable")
+
+    def _scans(self, stored: Sequence[StoredRows], account_ids: frozenset[str]) -> Sequence[Scan]:
+        """The files of stored days. A day whose new rows are committed but not confirmed is read as it was before.
+
+        Raises: CollectionGone, if the database names other collections by now, or the lake lost rows.
+        """
+        while True:
+            try:
+                return self._lake().scans(stored, account_ids)
+            except CollectionGone as error:
+                gone = next(rows for rows in stored if rows.id == error.collection_id)
+                confirmed = self._coverage.collections_on(gone.day, account_ids).values()
+                versioned = {collection.id: StoredRows.of(collection) for collection in confirmed}
+                if gone.version is not None or gone.id not in versioned:
+                    raise
+                stored = [versioned.get(rows.id, rows) for rows in stored]
 
     def _copies(self, scans: Sequence[Scan]) -> LocalScans:
         return self._lake().local(scans) if scans else LocalScans(scans)
