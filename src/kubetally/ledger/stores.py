@@ -1,5 +1,6 @@
 """The stores: accounts, coverage and leases in the database, booked days in the lake."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -44,7 +45,7 @@ class LakePlace(Protocol):
 class Ledger:
     """The stores. The lake is opened when it is first used, because loading its libraries takes time.
 
-    database: its URL without the password. retention: of replaced collections.
+    database: its URL without the password. retention: of replaced collections. roll_up: brings the roll-ups up to date.
     """
 
     accounts: Accounts
@@ -57,6 +58,7 @@ class Ledger:
     database: str
     retention: timedelta
     clock: Clock
+    roll_up: "Callable[[Ledger], int]" = lambda _: 0
 
     @cached_property
     def lake(self) -> Lake:

@@ -2,12 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
 
+import duckdb
 import ibis
 import pyarrow as pa
 from ibis import ir
 
+from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.lake import Scan
 from kubetally.query.engine import chosen, union_of
 
@@ -37,12 +40,12 @@ class DuckEngine:
 
     def run(self, expression: ir.Table) -> pa.Table:
         """See `Engine.run`."""
-        with self._running:
+        with self._running, _translated():
             return self._connection.to_pyarrow(expression)
 
     def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
         """See `Engine.batches`."""
-        with self._running:
+        with self._running, _translated():
             # Ibis 12 asks DuckDB 2 for batches by a name that is gone.
             relation = self._connection.con.sql(self._connection.compile(expression))
             yield from relation.to_arrow_reader(_ROWS_PER_BATCH)
@@ -53,7 +56,7 @@ class DuckEngine:
 
     def _table_of(self, paths: tuple[str, ...]) -> ir.Table:
         """The rows of files. What the engine knows of them is kept, because it reads their footers for it."""
-        with self._running:
+        with self._running, _translated():
             if paths in self._files:
                 self._files.move_to_end(paths)
             else:
@@ -62,3 +65,21 @@ class DuckEngine:
                     _, oldest = self._files.popitem(last=False)
                     self._connection.drop_view(oldest.get_name(), force=True)
             return self._files[paths]
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise errors of DuckDB as StoreError."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise StoreError(
+            f"DuckDB needs more memory for this question than it may use ({error}). Ask for fewer days, or set "
+            "KUBETALLY_QUERY_MEMORY",
+            code="query_too_large",
+        ) from error
+    except duckdb.Error as error:
+        raise StoreError(
+            f"DuckDB could not read the lake ({error}). Retry; `kubetally maintain --check` lists damage",
+            code="query_failed",
+        ) from error

@@ -12,7 +12,7 @@ from kubetally.domain.status import Coverage, DayState
 from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import Coverage as CoveragePort
-from kubetally.ledger.ports.lake import LakeFiles
+from kubetally.ledger.ports.lake import LakeFiles, Scan
 from kubetally.query.snapshot import Snapshot, SnapshotReader
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ class AnswerReader(Protocol):
 
     def rows(self, snapshot: Snapshot, engine: "Engine | None" = None) -> "ir.Table":
         """The rows of a snapshot, which has to be kept while they are read; by default on the shared engine."""
+
+    def sums(self, snapshot: Snapshot) -> "ir.Table | None":
+        """As `rows`, of the snapshot's roll-up with the sums of the rows beside it; None if it is read without."""
 
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Hours of a part of the window, summed over accounts."""
@@ -83,14 +86,27 @@ class SharedEngine:
         engine = engine or self.engine
         return engine.rows(snapshot.local_scans if engine.reads_local_files else snapshot.scans, snapshot.tables)
 
+    def sums(self, snapshot: Snapshot) -> "ir.Table | None":
+        """See `AnswerReader.sums`."""
+        if snapshot.roll_up is None or not self.engine.reads_local_files:
+            return None
+        from kubetally.query.rollup_sums import sums_of
+
+        has_rows = snapshot.rest or snapshot.tables
+        rows = self.engine.rows(snapshot.local_rest, snapshot.tables) if has_rows else None
+        files = self.engine.rows([Scan(tuple(snapshot.roll_up_paths))])
+        return sums_of(files, snapshot.roll_up, rows, snapshot.currency)
+
 
 class LedgerReader(SharedEngine):
-    """Reads the ledger for queries. Threads may share it."""
+    """Reads the ledger for queries. Threads may share it. uses_roll_ups: whether sums may answer a question."""
 
-    def __init__(self, stores: Stores, open_engine: "OpenEngine") -> None:
+    def __init__(self, stores: Stores, open_engine: "OpenEngine", *, uses_roll_ups: bool = True) -> None:
         super().__init__(open_engine)
         self.stores, self.clock = stores, stores.clock
-        self._snapshots = SnapshotReader(stores.coverage, lambda: stores.lake, stores.retention)
+        self._snapshots = SnapshotReader(
+            stores.coverage, lambda: stores.lake, stores.retention, uses_roll_ups=uses_roll_ups
+        )
 
     def accounts(self) -> Mapping[str, ListedAccount]:
         """The accounts by id, removed ones too."""

@@ -4,8 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from kubetally import logs
 from kubetally.domain.compare import CompareQuestion, Comparison, compare
 from kubetally.domain.component import Costs
+from kubetally.domain.errors import StoreError
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
@@ -15,6 +17,8 @@ from kubetally.query.comparison import snapshots_of_one_moment
 from kubetally.query.issues import issues_of_facts, issues_of_failures, unmeasured
 from kubetally.query.reader import AnswerReader
 from kubetally.query.snapshot import Snapshot
+
+_log = logs.get_logger(__name__)
 
 
 class LedgerReports:
@@ -107,8 +111,13 @@ class LedgerReports:
             return []
         from kubetally.query.costs import cost_rows
 
-        rows = self._reader.rows(snapshot)
-        return cost_rows(self._reader.engine.run, rows, question, snapshot.accounts, snapshot.currency)
+        run, about = self._reader.engine.run, (question, snapshot.accounts, snapshot.currency)
+        try:
+            if (sums := self._reader.sums(snapshot)) is not None:
+                return cost_rows(run, sums, *about)
+        except StoreError as error:  # its files may be damaged or removed meanwhile
+            _log.warning("roll_up_not_used", code=error.code, error=str(error))
+        return cost_rows(run, self._reader.rows(snapshot), *about)
 
     def _steps(self, snapshot: Snapshot, question: CostQuestion, rows: Sequence[CostRow]) -> Iterator[StepSum]:
         if question.step is None:

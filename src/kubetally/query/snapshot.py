@@ -1,7 +1,7 @@
 """What an answer is read from: stored days of a window, at one moment of the database and one version of the lake."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
@@ -24,11 +24,14 @@ from kubetally.ledger.ports.coverage import HistoryGone
 from kubetally.ledger.ports.lake import HISTORY_KEPT, LakeFiles, LocalScans, Scan, StoredRows
 from kubetally.query.accounts import Accounts, by_account
 from kubetally.query.known_days import KnownDay, WindowDays, WindowDaysCache
+from kubetally.query.rollup_choice import Choice, RollUpScan, choose, grain_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _ATTEMPTS = 3
+_MIN_COLLECTIONS = 2
+"""Of fewer, the rows are read as fast."""
 
 
 class KnownDays(Protocol):
@@ -45,9 +48,6 @@ class KnownDays(Protocol):
     ) -> Sequence[Collection]:
         """See `Coverage.collections`."""
 
-    def collections_on(self, day: date, account_ids: Iterable[str] | None = None) -> Mapping[str, Collection]:
-        """See `Coverage.collections_on`."""
-
     def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         """See `Coverage.fact_sums`."""
 
@@ -61,30 +61,53 @@ class Snapshot:
 
     accounts: by id, those that may have rows that pass the filter, removed ones too.
     known:    the known days of these accounts.
+    plan:     finds the files of stored rows.
     currency: of all of them; None where nothing is stored.
     tables:   rows beside those of the files. issues: of the window, beside what `facts` count.
     copy:     makes files of an object store readable on this machine.
+    roll_up:  sums of some of the stored rows, if they answer the question; the files of the others are `rest`.
     """
 
     accounts: Mapping[str, ListedAccount]
     known: WindowDays
-    scans: Sequence[Scan]
+    plan: Callable[[], Sequence[Scan]]
     currency: str | None
     tables: Sequence["pa.Table"] = ()
     issues: Sequence[Issue] = ()
     copy: Callable[[Sequence[Scan]], LocalScans] = LocalScans
+    roll_up: RollUpScan | None = None
+    rest: Sequence[Scan] = ()
+
+    @cached_property
+    def scans(self) -> Sequence[Scan]:
+        """The files of all stored rows. Raises: CollectionGone, DayDamaged."""
+        return self.plan()
 
     @cached_property
     def local_scans(self) -> Sequence[Scan]:
         """The scans with paths of this machine; copies stay for as long as this snapshot does."""
-        local = self.copy(self.scans)
+        return self._local(self.scans)
+
+    @cached_property
+    def local_rest(self) -> Sequence[Scan]:
+        """As `local_scans`, of the rows beside a roll-up."""
+        return self._local(self.rest)
+
+    @cached_property
+    def roll_up_paths(self) -> Sequence[str]:
+        """The files of the roll-up, on this machine."""
+        scans = () if self.roll_up is None else self._local([Scan(self.roll_up.paths)])
+        return [path for scan in scans for path in scan.paths]
+
+    def _local(self, scans: Sequence[Scan]) -> Sequence[Scan]:
+        local = self.copy(scans)
         finalize(self, local.release)
         return local.scans
 
     @property
     def has_rows(self) -> bool:
         """Whether there may be any row."""
-        return bool(self.scans or self.tables)
+        return bool(self.roll_up or self.tables or self.scans)
 
     @property
     def days(self) -> Sequence[CoveredDay]:
@@ -118,11 +141,19 @@ class Snapshot:
 class SnapshotReader:
     """Reads snapshots. All calls block. Raises StoreError.
 
-    retention: how long replaced days stay readable.
+    retention: how long replaced days stay readable. uses_roll_ups: whether sums may answer a question.
     """
 
-    def __init__(self, coverage: KnownDays, lake: Callable[[], LakeFiles], retention: timedelta = HISTORY_KEPT) -> None:
+    def __init__(
+        self,
+        coverage: KnownDays,
+        lake: Callable[[], LakeFiles],
+        retention: timedelta = HISTORY_KEPT,
+        *,
+        uses_roll_ups: bool = True,
+    ) -> None:
         self._coverage, self._lake, self._retention = coverage, lake, retention
+        self._uses_roll_ups = uses_roll_ups
         self._kept = WindowDaysCache(coverage.revision)
 
     def read(
@@ -146,31 +177,30 @@ class SnapshotReader:
                 known = WindowDays.of_pairs(adjust(known.pairs()), known.facts)
             currency = _currency_of(question.filter, known.currencies)
             stored = known.stored_in(currency)
+            plan = partial(self._scans, stored, frozenset(possible))
+            snapshot = Snapshot(possible, known, plan, currency, copy=self._copies)
             try:
-                scans = self._scans(stored, frozenset(possible)) if stored else []
+                choice = self._choose(question, stored)
+                if choice.roll_up is not None:
+                    return replace(snapshot, roll_up=choice.roll_up, rest=self._scans(choice.rest, frozenset(possible)))
+                snapshot.scans  # noqa: B018 - while these days are the stored ones
             except CollectionGone:
                 # A collection was replaced between the two readings: the next pair agrees.
                 if attempt == _ATTEMPTS - 1:
                     raise
                 continue
-            return Snapshot(possible, known, scans, currency, copy=self._copies)
+            return snapshot
         raise AssertionError("unreachable")
 
-    def _scans(self, stored: Sequence[StoredRows], account_ids: frozenset[str]) -> Sequence[Scan]:
-        """The files of stored days. A day whose new rows are committed but not confirmed is read as it was before.
+    def _scans(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> Sequence[Scan]:
+        return self._lake().scans(stored, accounts) if stored else []
 
-        Raises: CollectionGone, if the database names other collections by now, or the lake lost rows.
-        """
-        while True:
-            try:
-                return self._lake().scans(stored, account_ids)
-            except CollectionGone as error:
-                gone = next(rows for rows in stored if rows.id == error.collection_id)
-                confirmed = self._coverage.collections_on(gone.day, account_ids).values()
-                versioned = {collection.id: StoredRows.of(collection) for collection in confirmed}
-                if gone.version is not None or gone.id not in versioned:
-                    raise
-                stored = [versioned.get(rows.id, rows) for rows in stored]
+    def _choose(self, question: CostQuestion, stored: Sequence[StoredRows]) -> Choice:
+        """What of the stored rows roll-ups answer."""
+        grain = grain_of(question) if self._uses_roll_ups and len(stored) >= _MIN_COLLECTIONS else None
+        if grain is None:
+            return Choice(None, stored)
+        return choose(grain, self._lake().roll_ups.files(grain), stored)
 
     def _copies(self, scans: Sequence[Scan]) -> LocalScans:
         return self._lake().local(scans) if scans else LocalScans(scans)

@@ -12,6 +12,7 @@ from kubetally.domain.efficiency import Hours
 from kubetally.domain.money import MICROS
 from kubetally.domain.quantity import QUANTITIES
 from kubetally.domain.question.cost_question import Idle
+from kubetally.store.lake.schema import IDLE_COLUMNS
 
 COSTS = tuple(f"{component}_cost" for component in Component)
 SHARED_IDLE = (Component.CPU, Component.RAM, Component.GPU)
@@ -45,8 +46,10 @@ def shares_of(
 
 
 def hours_of(rows: ir.Table) -> dict[str, ir.FloatingScalar]:
-    """Sums of hours, and of requests and usage of the rows that have both."""
+    """Sums of hours, and of requests and usage of the rows that have both; also of rows that are such sums."""
     sums = {name: rows[name].sum() for name in Hours._fields}
+    if RATED[0] in rows.columns:
+        return sums | {name: rows[name].sum() for name in RATED}
     for request, usage in _RATED:
         both = rows[request].notnull() & rows[usage].notnull()
         sums |= {f"rated_{name}": rows[name].sum(where=both) for name in (request, usage)}
@@ -61,8 +64,10 @@ def quantities_of(rows: ir.Table, tests: Mapping[Component, ir.BooleanValue | No
 def waste_of(rows: ir.Table) -> ir.IntegerScalar:
     """The cost of what was requested and not used, in micros: of each row at its own price, never below zero.
 
-    Each row is rounded to whole micros, so that sums are the same in any order.
+    Each row is rounded to whole micros, so that sums are the same in any order. Rows may be such sums already.
     """
+    if WASTE in rows.columns:
+        return rows[WASTE].sum()
     unused = sum(_unused(rows, cost, hours, *pair) for (cost, hours), pair in zip(_PRICED, _RATED, strict=True))
     return whole(unused * MICROS).sum()
 
@@ -70,6 +75,12 @@ def waste_of(rows: ir.Table) -> ir.IntegerScalar:
 def whole(number: ir.FloatingValue) -> ir.IntegerValue:
     """The nearest whole number, a half up; the same on every engine, because each step is one of IEEE 754."""
     return (number + 0.5).floor().cast("int64")
+
+
+def all_sums(rows: ir.Table) -> dict[str, ir.NumericScalar]:
+    """All that questions add up, under the names of the columns that it is of: rows of such sums add up like rows."""
+    amounts = {name: rows[name].sum() for name in (*COSTS, *IDLE_COLUMNS)}
+    return amounts | hours_of(rows) | {WASTE: waste_of(rows).cast("int64")}
 
 
 _PRICED = (("cpu_cost", "cpu_core_hours"), ("ram_cost", "ram_byte_hours"))

@@ -50,4 +50,13 @@ def open_ledger(
             meta.database,
             timedelta(days=settings.history_days),
             clock,
+            roll_up,
         )
+
+
+def roll_up(ledger: Ledger) -> int:
+    """Bring the roll-ups of a lake up to date; returns how many days were added. Raises StoreError."""
+    from kubetally.query.opening import open_duck
+    from kubetally.query.rollup_builder import RollUpBuilder  # heavy: Ibis and DuckDB
+
+    return RollUpBuilder(ledger.coverage, lambda: ledger.lake, open_duck).rebuild(ledger.clock.now())

@@ -82,7 +82,7 @@ def maintain_daily(ledger: Ledger, should_continue: Callable[[], bool]) -> bool:
 
 
 def maintain(ledger: Ledger, *, shorten: bool = False, trust_clock: bool = False) -> Maintained:
-    """Compact files, and remove what was replaced longer ago than the retention.
+    """Compact files, remove what was replaced longer ago than the retention, and bring roll-ups up to date.
 
     Gaps of more than 30 hours in which nothing was collected do not count towards it, unless `trust_clock`: removal
     can't be undone, and the clock may be ahead. shorten: see `Lake.maintain`.
@@ -98,6 +98,7 @@ def maintain(ledger: Ledger, *, shorten: bool = False, trust_clock: bool = False
             trusted = _trusted_time(ledger)
             lengthen = by_clock if trust_clock else trusted.lengthen
             done = ledger.lake.maintain(retention, shorten=shorten, lengthen=lengthen)
+        run_or_log(partial(ledger.roll_up, ledger), "not_rolled_up")  # answers read rows until the next time
     kept = done.kept or retention
     longer = lengthen(kept)
     forgotten = 0 if longer is None else ledger.coverage.forget(ledger.clock.now() - longer)

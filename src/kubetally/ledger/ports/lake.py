@@ -14,6 +14,7 @@ from kubetally.domain.damage import DayDamaged, FileDamage, LakeCheck, SetAside
 from kubetally.domain.maintenance import Maintained
 from kubetally.domain.row import Row
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
+from kubetally.ledger.ports.rollups import RollUps
 
 HISTORY_KEPT = timedelta(days=400)
 """How long replaced data stays readable, unless a setting says otherwise."""
@@ -134,6 +135,10 @@ class LakeFiles(Protocol):
 
     def local(self, scans: Sequence[Scan]) -> LocalScans:
         """The same scans, with copies of files that are in an object store. Raises: DayDamaged."""
+
+    @property
+    def roll_ups(self) -> RollUps:
+        """Sums of some collections."""
 
 
 class Lake(LakeFiles, Protocol):

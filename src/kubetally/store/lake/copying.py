@@ -1,4 +1,4 @@
-"""All files of a lake, as a backup contains them."""
+"""All files of a lake, as a backup contains them: without roll-ups, which are made again."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,7 +11,7 @@ from obstore.store import LocalStore, ObjectStore
 from kubetally.ledger.ports.backups import LakeFile
 from kubetally.store.lake.faults import translated
 from kubetally.store.lake.place import Place
-from kubetally.store.lake.storage import PROBE, object_store
+from kubetally.store.lake.storage import PROBE, ROLL_UPS_FOLDER, object_store
 
 _PIECE_BYTES = 8 << 20
 
@@ -35,7 +35,8 @@ class LakeFiles:
             files = [
                 LakeFile(str(file["path"]), int(file["size"])) for page in obstore.list(self._store) for file in page
             ]
-        return sorted((file for file in files if file.path != PROBE), key=lambda file: (not file.is_log, file.path))
+        kept = (file for file in files if file.path != PROBE and not file.path.startswith(f"{ROLL_UPS_FOLDER}/"))
+        return sorted(kept, key=lambda file: (not file.is_log, file.path))
 
     def pieces(self, path: str) -> Iterator[bytes]:
         """The content of a file, in pieces."""

@@ -43,6 +43,7 @@ from kubetally.store.lake.local_copies import CacheFolder, LocalCopies
 from kubetally.store.lake.open_table import EMPTY
 from kubetally.store.lake.packing import DayTables, tables_of
 from kubetally.store.lake.place import Place
+from kubetally.store.lake.rollups import RollUpFiles
 from kubetally.store.lake.savings import SavingsTable, savings_table
 from kubetally.store.lake.scans import ScanPlanner
 from kubetally.store.lake.schema import TableName
@@ -85,6 +86,7 @@ class DeltaLake:
         )
         self._reader, self._commits = CollectionReader(self.url, self._pairs), CommitRecords(self._pairs)
         self._scans, self._copies = ScanPlanner(self.url, self._pairs), LocalCopies(self._place, cache)
+        self.roll_ups = RollUpFiles(self._place)
         self._accounts, self._savings = AccountTable(self._place, keep), SavingsTable(self._place, keep)
 
     def __repr__(self) -> str:
@@ -173,7 +175,7 @@ class DeltaLake:
     def reconcile(
         self, account_id: str, currencies: Mapping[str, str], *, check_lease: Callable[[], None] = lambda: None
     ) -> int:
-        count = 0
+        count = self.roll_ups.drop(account_id, keep=currencies)
         damage: DayDamaged | None = None
         for change in (partial(reconcile_account, self._pairs.tables()), self._savings.reconcile):
             try:

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from kubetally.domain.asset import Breakdown
 from kubetally.domain.component import Component, NetworkClasses
-from kubetally.domain.efficiency import Hours
+from kubetally.domain.efficiency import Hours, RatedHours
 from kubetally.domain.idle_shares import IdleShare
+from kubetally.ledger.ports.rollups import Grain
 from kubetally.store.lake.without_pandas import hide_pandas
 
 hide_pandas()
@@ -322,3 +323,24 @@ SCHEMAS = {
 def in_files(schema: pa.Schema) -> pa.Schema:
     """The columns that a data file holds: all but the partition's."""
     return pa.schema([field for field in schema if field.name != DAY])
+
+
+def _sums(*keys: pa.Field) -> pa.Schema:
+    """Sums of rows of a collection by kind and these keys; null where no row has the figure."""
+    return pa.schema(
+        [
+            pa.field(DAY, pa.date32()),
+            *(pa.field(name, pa.string()) for name in ("account_id", "collection_id", "kind")),
+            *keys,
+            *(pa.field(name, MONEY) for name in (*COST_COLUMNS, *IDLE_COLUMNS)),
+            *(
+                pa.field(name, pa.float64())
+                for name in (*Hours._fields, *(f"rated_{name}" for name in RatedHours._fields))
+            ),
+            *(pa.field(name, pa.int64()) for name in ("waste", "rows")),
+        ]
+    )
+
+
+ROLL_UPS = {Grain.ACCOUNT: _sums(), Grain.NAMESPACE: _sums(pa.field("namespace", pa.string()))}
+"""Of the files of roll-ups. `rated_`: of rows that have request and usage; `waste` in micros; `rows`: their number."""

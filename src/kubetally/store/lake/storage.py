@@ -28,6 +28,8 @@ _CLIENT_OPTIONS = frozenset(
 )
 PROBE = ".kubetally-probe"
 """The name of an object that is written to check an object store; it is no part of a lake."""
+ROLL_UPS_FOLDER = "rollups"
+"""The folder of the files of roll-ups, beside the tables."""
 _RETRY_OPTIONS = frozenset({"max_retries", "retry_timeout"})
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 

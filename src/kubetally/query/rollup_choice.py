@@ -1,0 +1,85 @@
+"""Which questions roll-ups answer, and for which of the stored days."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.filter import Field
+from kubetally.domain.question.partial import conditions_of
+from kubetally.ledger.ports.lake import StoredRows
+from kubetally.ledger.ports.rollups import Grain, RollUp
+
+_OF_ACCOUNTS = frozenset({"cluster", "organization", "kind", "component"})
+_FIELDS_OF_ACCOUNTS = frozenset({Field.CLUSTER, Field.ORGANIZATION, Field.KIND, Field.COMPONENT, Field.CURRENCY})
+
+
+@dataclass(frozen=True)
+class RollUpScan:
+    """Files of roll-ups whose sums an answer reads.
+
+    accounts:   whose sums count; None for all. first, last: the days that count; None for all.
+    ids:        the collections that count, None for all but `without`.
+    """
+
+    grain: Grain
+    paths: tuple[str, ...]
+    accounts: frozenset[str] | None = None
+    days: tuple[date, date] | None = None
+    ids: frozenset[str] | None = None
+    without: frozenset[str] = frozenset()
+
+
+class Choice(NamedTuple):
+    """What of stored rows is read from roll-ups, and the rows that are not in any."""
+
+    roll_up: RollUpScan | None
+    rest: Sequence[StoredRows]
+
+
+def grain_of(question: CostQuestion) -> Grain | None:
+    """The coarsest roll-up that has all that a question groups and filters by; None if rows are needed."""
+    names = {dimension.name for dimension in question.group} - _OF_ACCOUNTS
+    fields = {condition.field for condition in conditions_of(question.filter)} - _FIELDS_OF_ACCOUNTS
+    if question.sharing.labels or not names <= {"namespace"} or not fields <= {Field.NAMESPACE}:
+        return None
+    return Grain.NAMESPACE if names or fields or not question.sharing.is_nothing else Grain.ACCOUNT
+
+
+def choose(grain: Grain, files: Sequence[RollUp], stored: Sequence[StoredRows]) -> Choice:
+    """The sums of stored rows that files have, by the ids of their collections; each is in one of the two."""
+    wanted = frozenset(rows.id for rows in stored)
+    used = [file for file in files if not file.ids.isdisjoint(wanted)]
+    if not used:
+        return Choice(None, stored)
+    held = frozenset().union(*(file.ids for file in used)) & wanted
+    rest = [rows for rows in stored if rows.id not in held] if len(held) < len(stored) else []
+    return Choice(_scan(grain, used, [rows for rows in stored if rows.id in held], held), rest)
+
+
+def _scan(grain: Grain, used: Sequence[RollUp], stored: Sequence[StoredRows], held: frozenset[str]) -> RollUpScan:
+    """The sums of these rows, chosen by account and day where that suffices, else by what is to be left out."""
+    paths = tuple(file.path for file in used)
+    others = [file for file in used if not file.ids <= held]
+    if not others:
+        return RollUpScan(grain, paths)
+    accounts = frozenset(rows.account_id for rows in stored)
+    days = min(rows.day for rows in stored), max(rows.day for rows in stored)
+    without = frozenset(
+        id_
+        for file in others
+        for id_, (account_id, day) in file.collections.items()
+        if id_ not in held and account_id in accounts and days[0] <= day <= days[1]
+    )
+    are_all = accounts >= frozenset().union(*(file.accounts for file in used))
+    spans = [file.days for file in used]
+    are_within = days[0] <= min(first for first, _ in spans) and max(last for _, last in spans) <= days[1]
+    return RollUpScan(
+        grain,
+        paths,
+        None if are_all else accounts,
+        None if are_within else days,
+        held if len(without) > len(held) else None,
+        frozenset() if len(without) > len(held) else without,
+    )
