@@ -104,6 +104,10 @@ class Window:
             yield Window(start, end)
             start = end
 
+    def before(self) -> "Window":
+        """The span of the same length that ends where it starts. Raises OverflowError, before the first year."""
+        return Window(self.start - (self.end - self.start), self.start)
+
     def until(self, instant: datetime) -> "Window | None":
         """The part before `instant`, or None."""
         return self.overlap(Window(self.start, max(self.start, instant)))

@@ -154,13 +154,13 @@ def report_body(costs: CostReport, shown: Shown[CostRow]) -> Report:
     is_known = costs.coverage.hours_covered > 0
     has_hours = is_known and not any(row.component for row in (*costs.rows, *costs.lines))
     figures = (
-        *_amounts(costs.bill, costs, is_known=is_known),
+        *known_amounts(costs.bill, costs, is_known=is_known),
         *[amount if has_hours else None for amount in costs.workloads.hours],
         to_number(costs.waste) if has_hours else None,
         *ratios(costs.efficiency),
     )
     return Report(
-        question=_question(costs.question, shown),
+        question=question_body(costs.question, shown),
         currency=costs.currency,
         currency_assumed=costs.currency_assumed,
         total=Total(*figures),
@@ -175,7 +175,7 @@ def report_body(costs: CostReport, shown: Shown[CostRow]) -> Report:
     )
 
 
-def _amounts(costs: components.Costs, report: CostReport, *, is_known: bool = True) -> list[float | None]:
+def known_amounts(costs: components.Costs, report: CostReport, *, is_known: bool = True) -> list[float | None]:
     """The total and each component; null what no day measured."""
     if not is_known:
         return [None] * (1 + len(Component))
@@ -190,7 +190,7 @@ def _row(row: CostRow, costs: CostReport) -> Row:
     has_hours = row.component is None
     names = [dimension.asked for dimension in costs.question.group]
     figures = (
-        *_amounts(row.costs, costs),
+        *known_amounts(row.costs, costs),
         *[amount if has_hours else None for amount in row.hours],
         to_number(row.waste) if has_hours else None,
         *ratios(row.efficiency),
@@ -211,7 +211,8 @@ def _step(step: report.StepSum) -> Step:
     return Step(rfc3339(step.window.start), rfc3339(step.window.end), total, Coverage.of(step.coverage))
 
 
-def _question(question: CostQuestion, shown: Shown[CostRow]) -> Question:
+def question_body(question: CostQuestion, shown: Shown[Any]) -> Question:
+    """The question as understood."""
     return Question(
         rfc3339(question.window.start),
         rfc3339(question.window.end),

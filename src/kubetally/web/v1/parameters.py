@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from kubetally.domain.question.arrange import DEFAULT_ORDER, Order, parse_order
+from kubetally.domain.compare import COMPARED_FIGURES, LARGEST_CHANGE_FIRST, CompareQuestion
+from kubetally.domain.question.arrange import COST_FIGURES, DEFAULT_ORDER, Figures, Order, parse_order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Idle
 from kubetally.domain.question.filter import Filter
 from kubetally.domain.question.group import Dimension, parse_group
@@ -100,6 +101,27 @@ ORDER: Final[Parameter[tuple[Order, ...]]] = Parameter(
     DEFAULT_ORDER,
     text(default="-total_cost"),
 )
+CHANGE_ORDER: Final[Parameter[tuple[Order, ...]]] = Parameter(
+    "order",
+    "Comma list of before, now, change, absolute_change or a dimension of the group; a minus before it for descending.",
+    lambda fields: parse_order(fields, (), COMPARED_FIGURES, LARGEST_CHANGE_FIRST),
+    LARGEST_CHANGE_FIRST,
+    text(default="-absolute_change"),
+)
+BEFORE_START: Final[Parameter[datetime | None]] = Parameter(
+    "before_start",
+    "First day of the period before, in UTC; both dates or neither. Default: the days right before `start`, as many.",
+    _whole_day("before_start"),
+    None,
+    text(format="date"),
+)
+BEFORE_END: Final[Parameter[datetime | None]] = Parameter(
+    "before_end",
+    "The day after the last one of the period before, in UTC.",
+    _whole_day("before_end"),
+    None,
+    text(format="date"),
+)
 LIMIT: Final[Parameter[int]] = Parameter(
     "limit", "Rows of a page.", number("limit", MAX_LIMIT), DEFAULT_LIMIT, numbers(MAX_LIMIT, default=DEFAULT_LIMIT)
 )
@@ -124,12 +146,31 @@ _SHARED: Final[Parameters] = (START, END, FILTER, AS_OF)
 LABELS: Final[Parameters] = (*_SHARED, LIMIT, CURSOR)
 _GROUPED: Final[Parameters] = (*_SHARED, GROUP, STEP, ORDER, TOP, IDLE)
 COSTS: Final[Parameters] = (*_GROUPED, LIMIT, CURSOR)
+COMPARE: Final[Parameters] = (
+    *(parameter for parameter in COSTS if parameter not in (STEP, ORDER)),
+    BEFORE_START,
+    BEFORE_END,
+    CHANGE_ORDER,
+)
 EXPORT: Final[Parameters] = (*_GROUPED, FORMAT)
 
 
 def parse_costs(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
     """The question and the page of `costs`. Raises InvalidParameter."""
     return _costs_of(parse_parameters(query, COSTS), now)
+
+
+def parse_compare(query: bytes, now: datetime) -> tuple[CompareQuestion, Page]:
+    """The question and the page of `compare`. Raises InvalidParameter."""
+    values = parse_parameters(query, COMPARE)
+    question, page = _costs_of(values, now, COMPARED_FIGURES, LARGEST_CHANGE_FIRST)
+    if values.keys() & {BEFORE_START.name, BEFORE_END.name}:
+        return CompareQuestion(question, _window_of(values, now, BEFORE_START, BEFORE_END)), page
+    try:
+        return CompareQuestion(question, question.window.before()), page
+    except OverflowError:
+        problem = "there are no days before it to compare with: give a later start"
+        raise InvalidParameter(START.name, problem, code=InvalidWindow.code) from None
 
 
 def parse_export(query: bytes, now: datetime) -> tuple[CostQuestion, Page, ExportFormat]:
@@ -149,7 +190,12 @@ def parse_labels(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
     return _costs_of(parse_parameters(query, LABELS), now)
 
 
-def _costs_of(values: Mapping[str, str], now: datetime) -> tuple[CostQuestion, Page]:
+def _costs_of(
+    values: Mapping[str, str],
+    now: datetime,
+    figures: Figures = COST_FIGURES,
+    default_order: tuple[Order, ...] = DEFAULT_ORDER,
+) -> tuple[CostQuestion, Page]:
     group = GROUP.of(values)
     question = CostQuestion(
         window=parse_days(values, now),
@@ -160,7 +206,7 @@ def _costs_of(values: Mapping[str, str], now: datetime) -> tuple[CostQuestion, P
         as_of=parse_past(values, now),
     )
     page = Page(
-        order=ORDER.read(values, lambda fields: parse_order(fields, group), DEFAULT_ORDER),
+        order=ORDER.read(values, lambda fields: parse_order(fields, group, figures, default_order), default_order),
         limit=LIMIT.of(values),
         cursor=CURSOR.of(values),
         top=TOP.of(values),
@@ -172,16 +218,23 @@ def parse_days(values: Mapping[str, str], now: datetime) -> Window:
     """The window of `start` and `end`, whole UTC days; the last seven days without both. Raises InvalidParameter."""
     if not values.keys() & {START.name, END.name}:
         return parse_window(DEFAULT_WINDOW, now)
-    for name in (START.name, END.name):
+    return _window_of(values, now, START, END)
+
+
+def _window_of(
+    values: Mapping[str, str], now: datetime, first: Parameter[datetime | None], last: Parameter[datetime | None]
+) -> Window:
+    """The window of two parameters, which have to be given both. Raises InvalidParameter."""
+    for name in (first.name, last.name):
         if not values.get(name, "").strip():
-            raise InvalidParameter(name, f"{name} is missing: give both, such as start=2026-11-20&end=2026-11-23")
-    start, end = (parameter.of(values) or now for parameter in (START, END))
+            both = f"{first.name}=2026-11-20&{last.name}=2026-11-23"
+            raise InvalidParameter(name, f"{name} is missing: give both, such as {both}")
+    start, end = (parameter.of(values) or now for parameter in (first, last))
     if end <= start:
-        raise InvalidParameter(
-            "end", f"end {rfc3339(end)} is not after start {rfc3339(start)}", code=InvalidWindow.code
-        )
+        problem = f"{last.name} {rfc3339(end)} is not after {first.name} {rfc3339(start)}"
+        raise InvalidParameter(last.name, problem, code=InvalidWindow.code)
     if start > now:
-        raise InvalidParameter("start", str(FutureWindow(rfc3339(start), now)), code=FutureWindow.code)
+        raise InvalidParameter(first.name, str(FutureWindow(rfc3339(start), now)), code=FutureWindow.code)
     return Window(start, end)
 
 

@@ -7,6 +7,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from kubetally.web.secret import Secret
+from kubetally.web.v1.compare import compare_endpoint
 from kubetally.web.v1.costs import costs_endpoint
 from kubetally.web.v1.endpoint import NativeApi
 from kubetally.web.v1.errors import problem_of
@@ -26,7 +27,7 @@ def native_api(api: NativeApi, secret: Secret) -> Router:
 
     return Router(
         PREFIX,
-        route_handlers=[costs_endpoint(api), exports_endpoint(api), labels_endpoint(api)],
+        route_handlers=[costs_endpoint(api), compare_endpoint(api), exports_endpoint(api), labels_endpoint(api)],
         guards=[require],
         security=[{"Secret": []}],
         tags=["native API"],

@@ -1,0 +1,128 @@
+"""What changed between two periods, as a body."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from kubetally.domain import compare
+from kubetally.domain.compare import ComparedRow
+from kubetally.domain.money import to_number
+from kubetally.domain.report import REST, CostReport
+from kubetally.domain.window import rfc3339
+from kubetally.present.bodies import Coverage
+from kubetally.present.cost_report import MAX_ISSUES, LedgerIssue, Question, Shown, question_body
+
+
+class CompareQuestion(Question):
+    """The question as understood; `before_start`, `before_end`: the period before."""
+
+    before_start: str
+    before_end: str
+
+
+@dataclass
+class Change:
+    """Costs of both periods, and the change. Null where a period has no covered hour.
+
+    The change is the sum of `usage`, (quantity now - quantity before) x price before; `price`, the rest of what is in
+    both periods; `new` and `gone`, rows of one period only.
+    """
+
+    before: float | None
+    now: float | None
+    change: float | None
+    usage: float | None
+    price: float | None
+    new: float | None
+    gone: float | None
+
+
+@dataclass
+class _Key:
+    kind: str | None
+    key: dict[str, str | None]
+    cloud_account_id: str | None
+
+
+@dataclass
+class ChangedRow(Change, _Key):
+    """One row. `kind`: null where every kind is in it, `rest` for what is not in the top, with its `count`."""
+
+    count: int | UnsetType = field(default_factory=lambda: UNSET)
+
+
+class Period(Struct, forbid_unknown_fields=True):
+    """How much of the period before is known."""
+
+    coverage: Coverage
+    assets_complete: bool
+    not_measured: list[str]
+
+
+class ChangeReport(Struct, forbid_unknown_fields=True):
+    """What changed. `count`: of rows without lines, on all pages; `next`: the cursor of the next page.
+
+    `coverage`, `assets_complete` and `not_measured` are of now, `before` has those of the period before.
+    """
+
+    question: CompareQuestion
+    currency: str | None
+    currency_assumed: bool
+    total: Change
+    rows: list[ChangedRow]
+    count: int
+    next: str | None
+    coverage: Coverage
+    assets_complete: bool
+    not_measured: list[str]
+    before: Period
+    issues: list[LedgerIssue]
+
+
+def comparison_body(comparison: compare.Comparison, shown: Shown[ComparedRow]) -> ChangeReport:
+    """The body of a page; amounts have at most six decimals."""
+    names = [dimension.asked for dimension in comparison.question.costs.group]
+    now, before = _period(comparison.now), _period(comparison.before)
+    return ChangeReport(
+        question=_question(comparison.question, shown),
+        currency=comparison.currency,
+        currency_assumed=comparison.now.currency_assumed or comparison.before.currency_assumed,
+        total=Change(*_amounts(comparison.total)),
+        rows=[_row(row, names) for row in (*shown.lines, *shown.rows)],
+        count=shown.rows_in_all,
+        next=shown.next,
+        coverage=now.coverage,
+        assets_complete=now.assets_complete,
+        not_measured=now.not_measured,
+        before=before,
+        issues=[LedgerIssue.of(issue) for issue in comparison.issues[:MAX_ISSUES]],
+    )
+
+
+def _question(question: compare.CompareQuestion, shown: Shown[ComparedRow]) -> CompareQuestion:
+    return CompareQuestion(
+        **msgspec.structs.asdict(question_body(question.costs, shown)),
+        before_start=rfc3339(question.before.start),
+        before_end=rfc3339(question.before.end),
+    )
+
+
+def _period(costs: CostReport) -> Period:
+    not_measured = sorted(f"{component}_cost" for component in costs.not_measured)
+    return Period(Coverage.of(costs.coverage), costs.assets_complete, not_measured)
+
+
+def _row(row: ComparedRow, names: list[str]) -> ChangedRow:
+    kind = None if row.kind is None else str(row.kind)
+    key = dict(zip(names, row.key or [None] * len(names), strict=True))
+    body = ChangedRow(kind, key, row.account_id, *_amounts(row))  # type: ignore[arg-type]
+    if row.kind == REST:
+        body.count = row.count
+    return body
+
+
+def _amounts(row: ComparedRow) -> list[float | None]:
+    """In the order of `Change`."""
+    reasons = (None,) * 5 if row.change is None else (row.change.total, *row.change)
+    return [None if micros is None else to_number(micros) for micros in (row.before, row.now, *reasons)]

@@ -1,0 +1,33 @@
+"""`GET /api/v1/compare`."""
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from kubetally.domain.compare import ComparedRow, Comparison, arrange_comparison
+from kubetally.present.comparison_report import ChangeReport, comparison_body
+from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.parameters import COMPARE, Page, parse_compare
+
+
+def compare_endpoint(api: NativeApi) -> HTTPRouteHandler:
+    """What changed between two periods, and why."""
+    pages = Pages(View(api.ledger.compare, _arrange, comparison_body), api.calculate, version=api.version)
+
+    @endpoint(
+        "/compare",
+        COMPARE,
+        ChangeReport,
+        summary="What changed between two periods, and why",
+        description="Each change is the sum of usage, price, new and gone. Both periods are of one lake.",
+    )
+    async def compare(request: AnyRequest) -> Response[bytes]:
+        question, page = parse_compare(request.scope["query_string"], api.clock.now())
+        return await pages.respond(question, page, request.headers.get("if-none-match"))
+
+    return compare
+
+
+def _arrange(comparison: Comparison, page: Page) -> Arranged[ComparedRow]:
+    lines, rows = arrange_comparison(comparison, page.order, page.top)
+    return Arranged(rows, lines)
