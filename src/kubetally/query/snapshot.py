@@ -48,6 +48,9 @@ class KnownDays(Protocol):
     ) -> Sequence[Collection]:
         """See `Coverage.collections`."""
 
+    def collections_on(self, day: date, account_ids: Iterable[str] | None = None) -> Mapping[str, Collection]:
+        """See `Coverage.collections_on`."""
+
     def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         """See `Coverage.fact_sums`."""
 
@@ -192,8 +195,22 @@ class SnapshotReader:
             return snapshot
         raise AssertionError("unreachable")
 
-    def _scans(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> Sequence[Scan]:
-        return self._lake().scans(stored, accounts) if stored else []
+    def _scans(self, stored: Sequence[StoredRows], account_ids: frozenset[str]) -> Sequence[Scan]:
+        """The files of stored days. A day whose new rows are committed but not confirmed is read as it was before.
+
+        Raises: CollectionGone, if the database names other collections by now, or the lake lost rows.
+        """
+        while stored:
+            try:
+                return self._lake().scans(stored, account_ids)
+            except CollectionGone as error:
+                gone = next(rows for rows in stored if rows.id == error.collection_id)
+                confirmed = self._coverage.collections_on(gone.day, account_ids).values()
+                versioned = {collection.id: StoredRows.of(collection) for collection in confirmed}
+                if gone.version is not None or gone.id not in versioned:
+                    raise
+                stored = [versioned.get(rows.id, rows) for rows in stored]
+        return []
 
     def _choose(self, question: CostQuestion, stored: Sequence[StoredRows]) -> Choice:
         """What of the stored rows roll-ups answer."""
