@@ -15,6 +15,7 @@ from kubetally.query.answers import LedgerAnswers
 from kubetally.query.engine import OpenEngine
 from kubetally.query.opening import open_duck
 from kubetally.query.reader import LedgerReader
+from kubetally.sources.opencost.client import day_requests
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.tasks import calculate_here
 from kubetally.web.app import create_app
@@ -50,7 +51,7 @@ class Home:
 def native_app(reader: LedgerReader, accounts: AccountsInMemory) -> InstrumentedApp:
     """The service with the native API; it asks no source."""
     service = CostService(accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
-    return create_app(service, SECRET, version="0", clock=FixedClock(), ledger=LedgerAnswers(reader))
+    return create_app(service, SECRET, version="0", clock=FixedClock(), ledger=LedgerAnswers(reader, day_requests))
 
 
 @contextmanager

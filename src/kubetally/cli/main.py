@@ -22,6 +22,7 @@ _COMMANDS = {
     "verify": "verify",
     "doctor": "doctor",
     "report": "report",
+    "explain": "explain",
     "collect": "collect",
     "backfill": "collect",
     "coverage": "coverage",

@@ -1,5 +1,6 @@
 """How a figure came about: the rows of the ledger that make it, their days, sources and rules."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +13,7 @@ from kubetally.domain.day_request import DayRequest
 from kubetally.domain.efficiency import NO_HOURS, Hours
 from kubetally.domain.errors import BalanceError
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import CostReport, StepSum
 from kubetally.domain.row import Cause
 from kubetally.domain.source_identity import SourceIdentity
 
@@ -96,6 +97,14 @@ class Explanation:
         if any(issue.kind is IssueKind.RESOURCE_WITHOUT_ASSET for issue in self.report.issues):
             rules.add(BookingRule.WITHOUT_ASSET)
         return sorted(rules)
+
+
+def costs_by_day(report: CostReport) -> list[tuple[StepSum, Costs]]:
+    """The days of a report that is divided into days, with what each cost."""
+    costs = defaultdict[object, list[Costs]](list)
+    for row in (*report.rows, *report.lines):
+        costs[row.start].append(row.costs)
+    return [(step, Costs.sum(costs[step.window.start])) for step in report.steps]
 
 
 def largest_first(lines: Iterable[LedgerLine]) -> list[LedgerLine]:

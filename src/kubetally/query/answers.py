@@ -5,10 +5,13 @@ from functools import partial
 
 from kubetally.cache import Prepared, digest_of
 from kubetally.domain.compare import CompareQuestion, Comparison
+from kubetally.domain.day_request import DayRequests, no_requests
+from kubetally.domain.explanation import Explanation
 from kubetally.domain.question.arrange import Order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.report import CostReport, LabelReport
 from kubetally.query.comparison import snapshots_of_one_moment
+from kubetally.query.explain import Explainer, by_rows
 from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
 
@@ -16,8 +19,9 @@ from kubetally.query.reports import LedgerReports
 class LedgerAnswers:
     """Prepares answers. Threads may share it. All calls block. Raises RequestError, StoreError, HistoryGone."""
 
-    def __init__(self, reader: LedgerReader) -> None:
-        self._reader, self._reports = reader, LedgerReports(reader)
+    def __init__(self, reader: LedgerReader, requests: DayRequests = no_requests) -> None:
+        """`requests`: what sources are asked for a day."""
+        self._reader, self._reports, self._explainer = reader, LedgerReports(reader), Explainer(reader, requests)
 
     def costs(self, question: CostQuestion) -> Prepared[CostReport]:
         """What accounts cost, rows in no order."""
@@ -30,6 +34,12 @@ class LedgerAnswers:
         was, then = snapshots_of_one_moment(self._reader, question.of_before(), question.of_now())
         digests = self._reader.digest(was, question.before), self._reader.digest(then, question.costs.window)
         return Prepared(digest_of(*digests), partial(self._reports.compare_of, was, then, question))
+
+    def explain(self, question: CostQuestion) -> Prepared[Explanation]:
+        """How all that passes the filter of a question came about."""
+        snapshot = self._reader.snapshot(by_rows(question))
+        digests = self._reader.digest(snapshot, question.window), self._explainer.stated_clusters()
+        return Prepared(digest_of(*digests), partial(self._explainer.explain_of, snapshot, question))
 
     def labels(self, question: CostQuestion) -> Prepared[LabelReport]:
         """The keys of labels with their cost."""

@@ -18,7 +18,7 @@ from kubetally.domain.explanation import (
     check_sum,
     largest_first,
 )
-from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.cost_question import POD, CostQuestion
 from kubetally.domain.question.steps import Step
 from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
@@ -38,13 +38,11 @@ class Explainer:
 
         Raises: RequestError, for rows in several currencies; StoreError; BalanceError.
         """
-        asked = replace(question, group=(), step=Step.DAY)
-        snapshot = self._reader.snapshot(asked)
-        return self.explain_of(snapshot, asked)
+        return self.explain_of(self._reader.snapshot(by_rows(question)), question)
 
     def explain_of(self, snapshot: Snapshot, question: CostQuestion) -> Explanation:
-        """As `explain`, of a snapshot; the question is by day."""
-        report = self._reports.costs_of(snapshot, question)
+        """As `explain`, of the snapshot of `by_rows`."""
+        report = self._reports.costs_of(snapshot, replace(question, group=(), step=Step.DAY))
         lines, sums = self._lines(snapshot, question)
         check_sum(report.bill, Costs.sum(account.costs for account in sums))
         return Explanation(
@@ -53,6 +51,10 @@ class Explainer:
             count=sum(account.rows for account in sums),
             sources=tuple(self._sources(snapshot, question, sums)),
         )
+
+    def stated_clusters(self) -> dict[str, str | None]:
+        """Which cluster of its source each account in use is said to be."""
+        return {place.id: place.cluster_id for place in self._reader.stores.accounts.places()}
 
     def _lines(self, snapshot: Snapshot, question: CostQuestion) -> tuple[list[LedgerLine], list[AccountLines]]:
         if not snapshot.has_rows:
@@ -70,7 +72,7 @@ class Explainer:
             [AccountLines(day.account_id, 0, ZERO, day.day) for day in snapshot.readable]
         )
         chosen = dict(list(last.items())[:MAX_SOURCES])
-        stated = {place.id: place.cluster_id for place in self._reader.stores.accounts.places()}
+        stated = self.stated_clusters()
         collections = self._collections(chosen, question.as_of)
         for account_id, day in chosen.items():
             if (collection := collections.get(account_id)) is not None:
@@ -92,6 +94,11 @@ class Explainer:
         for account_id, day in days.items():
             accounts[day].append(account_id)
         return {id_: its for day, ids in accounts.items() for id_, its in coverage.collections_on(day, ids).items()}
+
+
+def by_rows(question: CostQuestion) -> CostQuestion:
+    """A question for the same rows that no sums of a roll-up answer."""
+    return replace(question, group=POD)
 
 
 def _last_days(sums: Sequence[AccountLines]) -> dict[str, date]:

@@ -19,6 +19,7 @@ from kubetally.query.answers import LedgerAnswers
 from kubetally.query.opening import open_duck
 from kubetally.query.reader import LedgerReader
 from kubetally.settings import Settings
+from kubetally.sources.opencost.client import day_requests
 from kubetally.sources.opener import AccountOpener
 from kubetally.tasks import usable_cores
 from kubetally.web.app import create_app
@@ -89,7 +90,7 @@ def run_service(
             storage=storage,
             sign_in=SignIn(secret.text, SystemClock()),  # links are made by the clock of the machine
             proxies=proxies,
-            ledger=LedgerAnswers(reader),
+            ledger=LedgerAnswers(reader, day_requests),
         )
         limits, count = ConnectionLimits(per_address=settings.connections_per_address), len(ledger.accounts.places())
 

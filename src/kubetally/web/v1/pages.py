@@ -12,6 +12,7 @@ from litestar.response import Response
 from kubetally.cache import AsyncCache, Prepared, digest_of
 from kubetally.domain.compare import CompareQuestion, Comparison
 from kubetally.domain.errors import Gone
+from kubetally.domain.explanation import Explanation
 from kubetally.domain.question.arrange import Order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.report import CostReport, LabelReport
@@ -30,6 +31,9 @@ class LedgerQueries(Protocol):
 
     def compare(self, question: CompareQuestion) -> Prepared[Comparison]:
         """What changed between two periods, rows in no order."""
+
+    def explain(self, question: CostQuestion) -> Prepared[Explanation]:
+        """How all that passes the filter of a question came about."""
 
     def labels(self, question: CostQuestion) -> Prepared[LabelReport]:
         """The keys of labels with their cost."""

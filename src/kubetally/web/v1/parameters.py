@@ -152,6 +152,9 @@ COMPARE: Final[Parameters] = (
     BEFORE_END,
     CHANGE_ORDER,
 )
+EXPLAIN: Final[Parameters] = tuple(
+    parameter for parameter in COSTS if parameter not in (GROUP, STEP, ORDER, TOP, LIMIT, CURSOR)
+)
 EXPORT: Final[Parameters] = (*_GROUPED, FORMAT)
 
 
@@ -171,6 +174,11 @@ def parse_compare(query: bytes, now: datetime) -> tuple[CompareQuestion, Page]:
     except OverflowError:
         problem = "there are no days before it to compare with: give a later start"
         raise InvalidParameter(START.name, problem, code=InvalidWindow.code) from None
+
+
+def parse_explain(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
+    """The question of `explain`, and the only page. Raises InvalidParameter."""
+    return _costs_of(parse_parameters(query, EXPLAIN), now)
 
 
 def parse_export(query: bytes, now: datetime) -> tuple[CostQuestion, Page, ExportFormat]:

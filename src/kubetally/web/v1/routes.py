@@ -11,6 +11,7 @@ from kubetally.web.v1.compare import compare_endpoint
 from kubetally.web.v1.costs import costs_endpoint
 from kubetally.web.v1.endpoint import NativeApi
 from kubetally.web.v1.errors import problem_of
+from kubetally.web.v1.explain import explain_endpoint
 from kubetally.web.v1.exports import exports_endpoint
 from kubetally.web.v1.labels import labels_endpoint
 
@@ -27,7 +28,13 @@ def native_api(api: NativeApi, secret: Secret) -> Router:
 
     return Router(
         PREFIX,
-        route_handlers=[costs_endpoint(api), compare_endpoint(api), exports_endpoint(api), labels_endpoint(api)],
+        route_handlers=[
+            costs_endpoint(api),
+            compare_endpoint(api),
+            explain_endpoint(api),
+            exports_endpoint(api),
+            labels_endpoint(api),
+        ],
         guards=[require],
         security=[{"Secret": []}],
         tags=["native API"],

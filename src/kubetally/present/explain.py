@@ -1,0 +1,166 @@
+"""How a figure came about, on a screen."""
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlencode
+
+from rich.console import Console
+
+from kubetally.domain.booking_rules import RULE_IN_WORDS
+from kubetally.domain.component import Component, Costs
+from kubetally.domain.explanation import Explanation, LedgerLine, costs_by_day
+from kubetally.domain.quantity import quantity
+from kubetally.domain.row import CAUSE_IN_WORDS
+from kubetally.domain.window import rfc3339
+from kubetally.domain.words import component_word, period_words, window_words
+from kubetally.present.grid import Grid
+from kubetally.present.rounding import round_parts
+from kubetally.present.screen import console, print_grid, say
+from kubetally.present.text import UNKNOWN, money
+
+MAX_SHOWN = 25
+_TOTAL = "bold"
+_GIB = 2**30
+_UNITS = {
+    Component.CPU: ("core-hours", 1),
+    Component.RAM: ("GiB-hours", _GIB),
+    Component.GPU: ("GPU-hours", 1),
+    Component.PV: ("GiB-hours", _GIB),
+    Component.NETWORK: ("GiB", _GIB),
+}
+
+
+def print_explanation(explanation: Explanation, figure: Sequence[str], *, quiet: bool = False) -> None:
+    """The figure, its rows, components, days, rules and sources. figure: what it is of, in words.
+
+    quiet: without the note on rounding.
+    """
+    out = console()
+    _print_heading(out, explanation, figure)
+    _print_lines(out, explanation)
+    _print_components(out, explanation.report.bill)
+    _print_days(out, explanation)
+    _print_rules(out, explanation)
+    _print_sources(out, explanation)
+    _print_issues(out, explanation)
+    if not quiet:
+        say(out, "Figures are rounded on screen; --format json has all six decimals.", style="dim")
+
+
+def _print_heading(out: Console, explanation: Explanation, figure: Sequence[str]) -> None:
+    report = explanation.report
+    coverage, state = report.coverage, report.coverage.state.value
+    currency = f"{report.currency or ''}{' (assumed)' if report.currency_assumed else ''}"
+    say(out, f"{', '.join(figure)}: {money(report.bill.total)} {currency}".rstrip(), indent=2, style="bold")
+    words = [window_words(report.window), f"{coverage.hours_covered:g} of {coverage.hours_asked:g} h", state]
+    words.append("assets complete" if report.assets_complete else "assets incomplete")
+    if report.question.as_of is not None:
+        words.append(f"as of {rfc3339(report.question.as_of)}")
+    say(out, ", ".join(words), indent=2)
+    out.print()
+
+
+def _print_lines(out: Console, explanation: Explanation) -> None:
+    """The largest rows, and all others as one; printed amounts add up."""
+    if not explanation.lines:
+        say(out, "No row of the ledger costs anything in it.")
+        out.print()
+        return
+    shown = explanation.lines[:MAX_SHOWN]
+    rest = explanation.report.bill.total - sum(line.costs.total for line in shown)
+    more = explanation.count - len(shown)
+    amounts = round_parts([*(line.costs.total for line in shown), *([rest] if more else [])])
+    component = _only_component(explanation.report.bill)
+    is_one = len({line.account_id for line in shown}) == 1
+    names = ["day", "" if is_one else "cluster", "kind", "namespace", "controller", "pod", "container", "node"]
+    kept = [at for at, cells in enumerate(zip(*map(_names, shown), strict=True)) if names[at] and any(cells)]
+    unit = [] if component not in _UNITS else [_UNITS[component][0]]
+    grid = Grid([names[at] for at in kept], [*unit, "cost"])
+    for line, amount in zip(shown, amounts, strict=False):
+        cells = _names(line)
+        figures = [] if component not in _UNITS else [_quantity(line, component)]
+        grid.add([cells[at] for at in kept], [*figures, money(amount)])
+    if more:
+        grid.add([f"{more:,} more rows"], [*[""] * len(unit), money(amounts[-1])])
+    grid.rule()
+    grid.add(["total"], [*[""] * len(unit), money(sum(amounts))], style=_TOTAL)
+    say(out, f"{_rows(explanation.count)} of the ledger, the largest first")
+    print_grid(out, grid)
+    out.print()
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _names(line: LedgerLine) -> list[str]:
+    controller = f"{line.controller_kind or 'controller'} {line.controller}" if line.controller else ""
+    kind = line.kind.value if line.cause is None else f"{line.kind.value} ({line.cause.value})"
+    about = (line.namespace, controller, line.pod, line.container, line.node)
+    return [line.day.isoformat(), line.account, kind, *(name or "" for name in about)]
+
+
+def _only_component(costs: Costs) -> Component | None:
+    """The only component that costs anything; None if there are several."""
+    present = [component for component in Component if costs.of(component)]
+    return present[0] if len(present) == 1 else None
+
+
+def _quantity(line: LedgerLine, component: Component | None) -> str:
+    amount = None if component is None else quantity(line.hours, component)
+    return UNKNOWN if component is None or amount is None else f"{amount / _UNITS[component][1]:,.3f}"
+
+
+def _print_components(out: Console, costs: Costs) -> None:
+    present = [component for component in Component if costs.of(component)]
+    if len(present) > 1:
+        grid = Grid(["component"], ["cost"])
+        for component, amount in zip(present, round_parts([costs.of(each) for each in present]), strict=True):
+            grid.add([component_word(component)], [money(amount)])
+        print_grid(out, grid)
+        out.print()
+
+
+def _print_days(out: Console, explanation: Explanation) -> None:
+    days = costs_by_day(explanation.report)
+    if len(days) > 1:
+        grid = Grid(["day"], ["cost", "hours"])
+        for (step, _), amount in zip(days, round_parts([costs.total for _, costs in days]), strict=True):
+            hours = f"{step.coverage.hours_covered:g} of {step.coverage.hours_asked:g}"
+            shown = amount if step.coverage.hours_covered else None
+            grid.add([f"{step.window.start:%Y-%m-%d}"], [money(shown), hours])
+        print_grid(out, grid)
+        out.print()
+
+
+def _print_rules(out: Console, explanation: Explanation) -> None:
+    say(out, "Booking rules (docs/how-a-day-is-booked.md)")
+    for rule in explanation.rules:
+        say(out, f"  {rule.value}: {RULE_IN_WORDS[rule]}", indent=6)
+    causes = {line.cause for line in explanation.lines if line.cause is not None}
+    for cause in sorted(causes):
+        say(out, f"  {cause.value}: {CAUSE_IN_WORDS[cause]}", indent=6)
+    out.print()
+
+
+def _print_sources(out: Console, explanation: Explanation) -> None:
+    say(out, "Sources, with what each was asked for its last day")
+    for source in explanation.sources:
+        product = " ".join(filter(None, (source.identity.product, source.identity.version)))
+        cluster = f", cluster {source.identity.cluster_id}" if source.identity.cluster_id else ""
+        say(out, f"  {source.account}: {product or 'source'} at {source.identity.url}{cluster}", indent=4)
+        for request in source.requests:
+            say(out, f"    GET {request.path}?{urlencode(request.parameters, safe=':,/')}", indent=6)
+    out.print()
+
+
+def _print_issues(out: Console, explanation: Explanation) -> None:
+    for words in _issues(explanation):
+        say(out, words, indent=2)
+    if explanation.report.issues:
+        out.print()
+
+
+def _issues(explanation: Explanation) -> Iterator[str]:
+    for issue in explanation.report.issues:
+        mark = "missing" if issue.is_missing_data else "note"
+        yield f"{mark}: {issue.message}" + ("" if issue.window is None else f" ({period_words(issue.window)})")

@@ -1,0 +1,38 @@
+"""`GET /api/v1/explain`."""
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from kubetally.domain.explanation import Explanation
+from kubetally.present.cost_report import Shown
+from kubetally.present.explanation_report import ExplanationReport, explanation_body
+from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.parameters import EXPLAIN, Page, parse_explain
+
+
+def explain_endpoint(api: NativeApi) -> HTTPRouteHandler:
+    """How a figure came about."""
+    pages = Pages(View(api.ledger.explain, _arrange, _body), api.calculate, version=api.version)
+
+    @endpoint(
+        "/explain",
+        EXPLAIN,
+        ExplanationReport,
+        summary="How a figure came about: its rows in the ledger, their days, sources and booking rules",
+        description="The figure is that of all rows that pass the filter. The largest 200 rows are listed.",
+    )
+    async def explain(request: AnyRequest) -> Response[bytes]:
+        question, page = parse_explain(request.scope["query_string"], api.clock.now())
+        return await pages.respond(question, page, request.headers.get("if-none-match"))
+
+    return explain
+
+
+def _arrange(_explanation: Explanation, _page: Page) -> Arranged[None]:
+    """It has one page."""
+    return Arranged(())
+
+
+def _body(explanation: Explanation, _shown: Shown[None]) -> ExplanationReport:
+    return explanation_body(explanation)

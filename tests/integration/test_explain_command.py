@@ -1,0 +1,96 @@
+"""`kubetally explain`: how a figure came about."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from tests.integration.commands import Done
+from tests.integration.test_accounts_command import Home
+from tests.integration.upstream import Upstream, added, backfill
+from tests.served import Served
+
+FIGURE = ("--namespace", "shop", "--component", "cpu", "--day", "2026-11-20")
+
+
+def explain(home: Home, *args: str) -> Done:
+    done = home.call("explain", "aurora", *args)
+    assert done.code == 0, done.err
+    return done
+
+
+@pytest.fixture
+def stored(home: Home, upstream: tuple[Upstream, Served]) -> Home:
+    _, server = upstream
+    added(home, server)
+    backfill(home)
+    return home
+
+
+def lines_of(done: Done) -> list[str]:
+    return done.out.splitlines()
+
+
+def test_rows_of_a_figure_add_up_on_screen_and_in_json(stored: Home) -> None:
+    body = explain(stored, *FIGURE, "--format", "json").json
+    cost = stored.costs("aurora", "--by", "namespace", "--start", "2026-11-20", "--end", "2026-11-21")
+    (shop,) = (row for row in cost["breakdown_by_namespace"] if row["namespace"] == "shop")
+    assert body["total"]["total_cost"] == body["total"]["cpu_cost"] == shop["cpu_cost"]
+    assert sum(Decimal(str(line["cpu_cost"])) for line in body["lines"]) == Decimal(str(shop["cpu_cost"]))
+    screen = explain(stored, *FIGURE)
+    assert lines_of(screen)[0] == f"aurora, namespace shop, CPU: {shop['cpu_cost']:.2f} USD (assumed)"
+    shown = [Decimal(line.split()[-1]) for line in lines_of(screen) if line.startswith("2026-11-20")]
+    (total,) = (Decimal(line.split()[-1]) for line in lines_of(screen) if line.startswith("total"))
+    assert sum(shown) == total
+
+
+def test_screen_says_by_which_rules_and_from_which_request(stored: Home) -> None:
+    out = explain(stored, *FIGURE).out
+    assert re.search(r"^  B2: The use is ", out, re.MULTILINE)
+    assert re.search(r"^  aurora: OpenCost .* at http://127.0.0.1:\d+/aurora", out, re.MULTILINE)
+    assert "GET /allocation?window=2026-11-20T00:00:00Z,2026-11-21T00:00:00Z&aggregate=cluster,node," in out
+
+
+def test_cause_of_a_difference_is_in_words(stored: Home) -> None:
+    out = explain(stored, "--filter", 'kind:"difference"', "--start", "2026-11-20", "--end", "2026-11-23").out
+    assert "difference (balancer_charged_twice)" in out
+    assert "balancer_charged_twice: the source charged a load balancer more often than it cost" in out
+
+
+def test_replaced_figure_is_explained_as_of_then(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    source, server = upstream
+    added(home, server)
+    backfill(home)
+    then, day = datetime.now(UTC).isoformat(), ("--day", "2026-11-20", "--format", "json")
+    source.mode = "dearer"
+    backfill(home)
+    now, before = explain(home, *day).json, explain(home, *day, "--as-of", then).json
+    assert now["total"]["network_cost"] == pytest.approx(2 * before["total"]["network_cost"])
+    for body in (now, before):
+        total = Decimal(str(body["total"]["total_cost"]))
+        assert sum(Decimal(str(line["total_cost"])) for line in body["lines"]) == total
+        assert [source["source"]["product"] for source in body["sources"]] == ["OpenCost"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--day", "x"), "--day 'x' is no date"),
+        (("--day", "2026-11-20", "--window", "7d"), "one or the other"),
+        (("--window", "24h"), "whole UTC days"),
+        (("--filter", "pod:"), "--filter: the filter can't be read at position 4"),
+        (("--component", "disk"), "'disk'"),
+        (("--day", "2026-11-10"), "kubetally backfill aurora"),
+    ],
+)
+def test_bad_question_says_what_to_do(stored: Home, args: tuple[str, ...], words: str) -> None:
+    done = stored.call("explain", "aurora", *args)
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+
+
+def test_unknown_account_is_named(stored: Home) -> None:
+    done = stored.call("explain", "auora", *FIGURE)
+    assert done.code == 2
+    assert "did you mean 'aurora'" in done.err
