@@ -250,7 +250,7 @@ def _identity(part: _Part, question: CostQuestion, accounts: Accounts) -> tuple[
                 has_cluster = True
                 key.append(account and account.name)
             case "organization":
-                key.append(account and account.organization)
+                key.append(account and (account.organization or None))
             case "kind":
                 key.append(part.kind and part.kind.value)
             case _:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import ibis
+import ibis.expr.datatypes as dt
 import pyarrow as pa
 from ibis import ir
 
@@ -47,7 +48,7 @@ def chosen(rows: ir.Table, scan: Scan) -> ir.Table:
 
 def union_of(scanned: Sequence[ir.Table], tables: Sequence[pa.Table]) -> ir.Table:
     """All rows of these as one table in the columns of the lake."""
-    parts = [*scanned, *(ibis.memtable(table) for table in tables)]
+    parts = [*scanned, *(ibis.memtable(table.select(ALLOCATIONS.names), schema=_schema()) for table in tables)]
     if len(parts) == 1:
         return parts[0]
     if not parts:
@@ -55,11 +56,17 @@ def union_of(scanned: Sequence[ir.Table], tables: Sequence[pa.Table]) -> ir.Tabl
     return ibis.union(*(part.select(ALLOCATIONS.names) for part in parts))
 
 
+def _schema() -> ibis.Schema:
+    """The columns of the lake as engines read them from files: a key of a map may be null for them, unlike in Arrow."""
+    schema = ibis.Schema.from_pyarrow(ALLOCATIONS)
+    maps = {name: dt.Map(dt.string, type_.value_type) for name, type_ in schema.items() if type_.is_map()}
+    return ibis.schema({**dict(schema.items()), **maps})
+
+
 def _upgraded(rows: ir.Table) -> ir.Table:
     """Rows of version 1 of the lake in the columns of now; null where it has no such column."""
     columns = {}
-    schema = ibis.Schema.from_pyarrow(ALLOCATIONS)
-    for name, type_ in schema.items():
+    for name, type_ in _schema().items():
         old = RENAMED.get(name, name)
         columns[name] = rows[old] if old in rows.columns else ibis.null(type_)
     columns["kind"] = rows.kind.cases(("unexplained", "difference"), else_=rows.kind)

@@ -1,14 +1,15 @@
 """What is wrong with the days of an answer, counted over accounts: one issue of each kind."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 
 from kubetally.domain.collection import CoveredDay, window_of
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.window import Window
+from kubetally.domain.window import Window, hull
 from kubetally.domain.words import component_word
 
 
@@ -49,6 +50,25 @@ def issues_of_failures(days: Sequence[CoveredDay]) -> Iterator[Issue]:
         yield Issue(
             IssueKind.SOURCE_FAILED, f"{_days(len(its))} could not be collected: {why}", None, span, None, about
         )
+
+
+def merged_over_accounts(issues: Iterable[Issue]) -> list[Issue]:
+    """Issues that say the same as one, with all accounts and the number of their days; missing data first."""
+    same = defaultdict[tuple[IssueKind, str, str | None], list[Issue]](list)
+    for issue in issues:
+        same[issue.kind, issue.message, issue.subject].append(issue)
+    merged = []
+    for its in same.values():
+        windows = [issue.window for issue in its if issue.window is not None]
+        accounts = sorted({str(id_) for issue in its for id_ in _accounts_of(issue)})
+        days = sum(sum(1 for _ in window.days()) for window in windows)
+        merged.append(replace(its[0], window=hull(windows), facts={**its[0].facts, "accounts": accounts, "days": days}))
+    return sorted(merged, key=lambda issue: not issue.is_missing_data)
+
+
+def _accounts_of(issue: Issue) -> Iterable[object]:
+    accounts = issue.facts.get("accounts", ())
+    return accounts if isinstance(accounts, list) else ()
 
 
 def _span(first: date, last: date) -> Window:

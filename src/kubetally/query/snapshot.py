@@ -164,7 +164,7 @@ class SnapshotReader:
         question: CostQuestion,
         accounts: Accounts,
         now: datetime,
-        adjust: Callable[[list[KnownDay]], list[KnownDay]] | None = None,
+        adjust: Callable[[WindowDays], WindowDays] = lambda known: known,
     ) -> Snapshot:
         """The snapshot for a question: of now, or of what was stored at its instant.
 
@@ -175,9 +175,7 @@ class SnapshotReader:
         if question.as_of is not None and question.as_of < now - self._retention:
             raise HistoryGone(question.as_of, earliest=now - self._retention)
         for attempt in range(_ATTEMPTS):
-            known = self._known_days(question, frozenset(possible), now)
-            if adjust is not None:
-                known = WindowDays.of_pairs(adjust(known.pairs()), known.facts)
+            known = adjust(self._known_days(question, frozenset(possible), now))
             currency = _currency_of(question.filter, known.currencies)
             stored = known.stored_in(currency)
             plan = partial(self._scans, stored, frozenset(possible))

@@ -21,7 +21,7 @@ from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters, flag_duplicates_of_live
 from kubetally.ledger.costs.join import UNSTATED, get_costs_as_of, join_costs
 from kubetally.ledger.costs.legacy import with_legacy
-from kubetally.ledger.costs.missing import Live, ask_missing
+from kubetally.ledger.costs.missing import Live, ask_missing, missing_as_of
 from kubetally.ledger.costs.stored_days import History, stored_days
 from kubetally.ledger.ports.sources import CostSource, MetricsSource
 from kubetally.tasks import Calculate, calculate_here, run_blocking
@@ -172,11 +172,14 @@ class CostReader:
         window: Window,
         *,
         done: Callable[[], None] = lambda: None,
+        as_of: datetime | None = None,
     ) -> list[LiveCosts | Failed]:
         """What the sources of several clusters answer for the parts of a window that are not stored.
 
         As `get_costs_of_all`, but stored days are not read. stored: the windows of stored days by id of the account.
         """
+        if as_of is not None:
+            self.check_instant(subjects, as_of)
 
         async def answer(subject: CostSubject) -> LiveCosts:
             @asynccontextmanager
@@ -184,8 +187,11 @@ class CostReader:
                 async with subject.open_source() as source, subject.open_metrics() as metrics:
                     yield Live(source, metrics)
 
+            held = () if subject.account is None else stored.get(subject.account.id, ())
+            if as_of is not None:
+                return missing_as_of(held, subject.place, window, as_of, subject.currency)
             live = await ask_missing(
-                () if subject.account is None else stored.get(subject.account.id, ()),
+                held,
                 subject.place,
                 open_live,
                 window,

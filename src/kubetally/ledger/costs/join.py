@@ -16,7 +16,7 @@ from kubetally.domain.report import ClusterReport
 from kubetally.domain.savings import Savings
 from kubetally.domain.source_identity import KUBECOST, OPENCOST
 from kubetally.domain.status import DayState
-from kubetally.domain.window import Clock, Window, rfc3339, spans_without, whole_hour
+from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.ledger.costs.issues import failure_issue, merge_issues
 from kubetally.ledger.costs.live import LiveResult, compare_with_neighbors, late_description
 from kubetally.ledger.costs.missing import (
@@ -26,6 +26,7 @@ from kubetally.ledger.costs.missing import (
     fetch,
     identity,
     issues_of_answers,
+    missing_as_of,
 )
 from kubetally.ledger.costs.requests import elapsed
 from kubetally.ledger.costs.stored_days import StoredDay
@@ -109,11 +110,7 @@ def get_costs_as_of(
     """
     over = elapsed(window, whole_hour(as_of))
     days = [day for day in stored if over.contains(day.booking.window)]
-    message = f"nothing was stored of it at {rfc3339(as_of)}"
-    missing = spans_without([over], cuts=(day.booking.window for day in days))
-    issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
-    if over.is_empty:
-        issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
+    issues = missing_as_of([day.booking.window for day in days], place, window, as_of, currency).issues
     question = CostQuestion(window, as_of=as_of)
     return _build_report(question, over, days, LiveResult(place, None, (), None, About(), None), issues, currency)
 

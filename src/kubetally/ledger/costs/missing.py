@@ -102,6 +102,22 @@ async def ask_missing(
     return await calculate(0, _live_costs, missing, answers, currency)
 
 
+def missing_as_of(
+    stored: Iterable[Window], place: str, window: Window, as_of: datetime, currency: OriginatedCurrency
+) -> LiveCosts:
+    """What was not stored of a window at an instant; no source is queried.
+
+    stored: the windows of the days that were. place: where the source is, without credentials.
+    """
+    over = elapsed(window, whole_hour(as_of))
+    message = f"nothing was stored of it at {rfc3339(as_of)}"
+    gaps = spans_without([over], cuts=(span for span in stored if over.contains(span)))
+    issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in gaps]
+    if over.is_empty:
+        issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
+    return LiveCosts(SourceIdentity(place), currency, (), tuple(issues))
+
+
 async def fetch(
     missing: MissingParts,
     place: str,

@@ -1,0 +1,271 @@
+"""Reads stored days joined with what sources answered for the rest: what the command line answers from."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Never
+
+from kubetally.domain.account import ListedAccount
+from kubetally.domain.collection import CollectedDay, new_collected_day
+from kubetally.domain.collection_facts import FactSum
+from kubetally.domain.component import Component
+from kubetally.domain.damage import CollectionGone, DayDamaged
+from kubetally.domain.errors import StoreError
+from kubetally.domain.fleet import Failed
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.live_costs import LiveCosts
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.report import CostReport
+from kubetally.domain.status import Coverage, DayState
+from kubetally.domain.window import DAY, Clock, Window, whole_hour
+from kubetally.query.accounts import Accounts
+from kubetally.query.issues import merged_over_accounts
+from kubetally.query.joined_days import (
+    JoinedDays,
+    Key,
+    LiveDays,
+    facts_without,
+    live_facts,
+    not_measured,
+    unreadable_day,
+    used_days,
+)
+from kubetally.query.known_days import WindowDays
+from kubetally.query.reader import SharedEngine, Stores
+from kubetally.query.snapshot import KnownDays, Snapshot, SnapshotReader, possible_accounts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kubetally.query.engine import OpenEngine
+
+Encode = Callable[[Sequence[CollectedDay]], "Sequence[pa.Table]"]
+"""Makes a table of each day, in the columns of the lake's files."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedCluster:
+    """A cluster of an answer. has_account: else it has no stored days, and its id is where its source is."""
+
+    listed: ListedAccount
+    has_account: bool
+
+
+class JoinedReader(SharedEngine):
+    """Reads what clusters cost, from stored days and the answers of their sources.
+
+    For each window, `stored` says which stored days are used, and `join` takes the answers for the rest. If a day then
+    turns out to be unreadable, `set_aside` leaves it to its source.
+    stores: None if no cluster has an account. encode: makes tables of days that were asked live.
+    """
+
+    def __init__(
+        self,
+        clusters: Sequence[JoinedCluster],
+        stores: Stores | None,
+        open_engine: "OpenEngine",
+        encode: Encode,
+        clock: Clock,
+    ) -> None:
+        super().__init__(open_engine)
+        self._clusters = {cluster.listed.id: cluster for cluster in clusters}
+        self._stores, self._encode, self._clock = stores, encode, clock
+        self._until = whole_hour(clock.now())
+        self._known: KnownDays = _NothingStored()
+        self._snapshots = SnapshotReader(self._known, _no_lake)
+        if stores is not None:
+            self._known = stores.coverage
+            self._snapshots = SnapshotReader(self._known, lambda: stores.lake, stores.retention)
+        self._days = dict[Window, JoinedDays]()
+        self._unreadable = dict[Key, StoreError]()
+
+    def stored(self, question: CostQuestion) -> dict[str, list[Window]]:
+        """The windows of the stored days that are used for a question, by account.
+
+        Raises: StoreError, if the days of an instant can't be read; else an issue says so, and no day is used.
+        """
+        self._until = whole_hour(question.as_of or self._clock.now())
+        accounts = {id_: cluster.listed for id_, cluster in self._clusters.items() if cluster.has_account}
+        days = JoinedDays()
+        if self._stores is not None and (possible := possible_accounts(question.filter, accounts)):
+            try:
+                days = self._choose(question, possible)
+                _ = self._stores.lake if days.used else None
+            except StoreError as error:
+                if question.as_of is not None:
+                    raise
+                message = f"stored days could not be read, so all were requested from the source: {error}"
+                about = {"accounts": sorted(possible), "code": error.code}
+                issue = Issue(IssueKind.SOURCE_WARNING, message, None, question.window, "history", about)
+                days = JoinedDays(issues=[issue])
+        self._days[question.window] = days
+        return days.windows()
+
+    def set_aside(self, error: StoreError) -> bool:
+        """Use the stored days that can't be read no more; returns whether there are any. Then ask `stored` again."""
+        bad = {
+            key: error
+            for days in self._days.values()
+            for key, day in days.used.items()
+            if _is_of(error, key, day.collection_id)
+        }
+        self._unreadable |= bad
+        return bool(bad)
+
+    def join(self, window: Window, answers: Mapping[str, LiveCosts | Failed]) -> None:
+        """Take the answers of the sources for what `stored` left out of a window, by cluster."""
+        self._days[window].answers = answers
+
+    def is_asked(self, cluster_id: str, question: CostQuestion) -> bool:
+        """Whether rows of the cluster may pass the filter; the name of one without an account is not known before."""
+        cluster = self._clusters[cluster_id]
+        return not cluster.has_account or bool(possible_accounts(question.filter, {cluster_id: cluster.listed}))
+
+    def snapshot(self, question: CostQuestion) -> Snapshot:
+        """See `AnswerReader.snapshot`."""
+        days, clusters = self._days[question.window], self._named(question.window)
+        possible = possible_accounts(question.filter, clusters)
+        live = days.live_days(possible)
+        adjust = partial(self._adjust, days, live, is_past=question.as_of is not None)
+        snapshot = self._snapshots.read(question, clusters, self._clock.now(), adjust)
+        return replace(
+            snapshot,
+            tables=self._tables(days, snapshot),
+            issues=merged_over_accounts(days.issues_of(possible, question.window)),
+        )
+
+    def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
+        """Whole hours of a part of the window, summed over clusters."""
+        over = window.until(self._until)
+        asked = len(snapshot.accounts) * (0.0 if over is None else over.hours)
+        return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
+
+    def without_places(self, report: CostReport) -> CostReport:
+        """The report without ids of clusters that have no account."""
+        others = {id_ for id_, cluster in self._clusters.items() if not cluster.has_account}
+        rows, lines = (
+            tuple(replace(row, account_id=None) if row.account_id in others else row for row in many)
+            for many in (report.rows, report.lines)
+        )
+        return replace(report, rows=rows, lines=lines)
+
+    def _named(self, window: Window) -> Accounts:
+        """The clusters by id; one without an account has the name that its source states, unless others have it too."""
+        names = {id_: cluster.listed.name for id_, cluster in self._clusters.items()}
+        for id_, live in self._days[window].live(self._clusters):
+            if not self._clusters[id_].has_account:
+                names[id_] = live.source.cluster_name or live.source.cluster_id or live.source.url
+        several = list(names.values())
+        return {
+            id_: cluster.listed
+            if cluster.has_account or several.count(names[id_]) > 1
+            else replace(cluster.listed, name=names[id_])
+            for id_, cluster in self._clusters.items()
+        }
+
+    def _choose(self, question: CostQuestion, accounts: Accounts) -> JoinedDays:
+        """The stored days that are used. Raises StoreError."""
+        known = self._snapshots.days(question, accounts)
+        used, unused = used_days(known, question.window, self._clock.now(), self._unreadable)
+        is_past, left_out = question.as_of is not None, {(day.account_id, day.day) for day in unused}
+        issues = [
+            unreadable_day(key, error, is_past=is_past) for key, error in self._unreadable.items() if key in left_out
+        ]
+        return JoinedDays(used, unused, issues)
+
+    def _adjust(self, days: JoinedDays, live: LiveDays, known: WindowDays, *, is_past: bool) -> WindowDays:
+        """The days that are in the answer, and their facts."""
+        ids = {day.account_id for day in known.days}
+        if is_past:
+            facts = [fact for fact in known.facts if (fact.account_id, fact.first) in days.used]
+        else:
+            others = [*self._unused_facts(days, ids), *self._measured_live(days, live)]
+            facts = [*facts_without(known.facts, others), *live_facts(live, days.used)]
+        return WindowDays.of_pairs(days.join(live, known.pairs()), facts)
+
+    def _unused_facts(self, days: JoinedDays, account_ids: Collection[str]) -> Iterator[FactSum]:
+        """The facts of stored days of these accounts that are not in the answer."""
+        ids = defaultdict[date, list[str]](list)
+        for day in days.unused:
+            if day.account_id in account_ids:
+                ids[day.day].append(day.account_id)
+        for its_date, its in ids.items():
+            yield from self._known.fact_sums(its_date, end=its_date + DAY, account_ids=its)
+
+    def _measured_live(self, days: JoinedDays, live: LiveDays) -> Iterator[FactSum]:
+        """Components that the stored part of a day lacks, and a live part of it has."""
+        for (id_, day), bookings in live.items():
+            stored = days.used.get((id_, day))
+            if stored is not None and stored.collection_id is not None:
+                unknown = self._known.not_measured(day, end=day + DAY, account_ids=[id_])
+                for component in unknown.get(stored.collection_id, frozenset()) - not_measured(bookings):
+                    yield FactSum(id_, component.value, 1, None, day, day)
+
+    def _tables(self, days: JoinedDays, snapshot: Snapshot) -> list["pa.Table"]:
+        """The rows that were asked live, as one table, if there are any."""
+        now = self._clock.now()
+        collected = [
+            new_collected_day(
+                f"live-{number}",
+                account_id=id_,
+                day=booking.window.start.date(),
+                collected_at=now,
+                source=live.source,
+                booking=booking,
+                assets=(),
+            )
+            for id_, live in days.live(snapshot.accounts)
+            for number, booking in enumerate(live.bookings)
+            if booking.currency == snapshot.currency and booking.rows
+        ]
+        return [_table(collected, self._encode(collected))] if collected else []
+
+
+def _is_of(error: StoreError, key: Key, collection_id: str | None) -> bool:
+    """Whether it is the rows of this day that can't be read."""
+    match error:
+        case CollectionGone():
+            return error.collection_id == collection_id
+        case DayDamaged():
+            return error.day == key[1] and error.account_id in (None, key[0])
+        case _:
+            return False
+
+
+def _table(days: Sequence[CollectedDay], tables: Sequence["pa.Table"]) -> "pa.Table":
+    """The rows of days, with the day itself, which files of the lake have in their path."""
+    import pyarrow as pa
+
+    dated = [
+        table.append_column("day", pa.array([day.collection.day] * table.num_rows, pa.date32()))
+        for day, table in zip(days, tables, strict=True)
+    ]
+    return pa.concat_tables(dated)
+
+
+class _NothingStored:
+    """What is known of clusters without accounts: nothing."""
+
+    def revision(self) -> None:
+        return None
+
+    def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[Never]:
+        return ()
+
+    def collections(self, account_id: str, first: date, *, end: date, as_of: datetime | None = None) -> Sequence[Never]:
+        return ()
+
+    def collections_on(self, day: date, account_ids: Iterable[str] | None = None) -> Mapping[str, Never]:
+        return {}
+
+    def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[Never]:
+        return ()
+
+    def not_measured(self, first: date, *, end: date, account_ids: Iterable[str]) -> Mapping[str, frozenset[Component]]:
+        return {}
+
+
+def _no_lake() -> Never:
+    raise AssertionError("nothing is stored")
