@@ -230,7 +230,7 @@ def test_partial_answer_exits_0(faulty: FaultServer) -> None:
         (("costs",), "--url http://localhost:9003"),
         (("verify", "--url", NOBODY, "--tolerance", "5"), "5%"),
         (("verify", "--url", NOBODY, "--format", "csv"), "csv"),
-        (("costs", "--url", NOBODY, "--by", "pod"), "pod"),
+        (("costs", "--url", NOBODY, "--by", "pods"), "--by: the group has the unknown dimension 'pods'"),
         (("costs", "--colour"), "--colour"),
         (("doctor",), "URL"),
         (("cost",), "cost"),

@@ -17,7 +17,7 @@ STDOUT = "-"
 
 @contextmanager
 def answer_to(file: str | None) -> Iterator[None]:
-    """Write what is printed inside to `file`: all of it at the end, or nothing after an exception.
+    """Write what is printed inside, or written to `sys.stdout.buffer`, to `file`: all of it at the end, or nothing.
 
     None and `-` are standard output. The file stays as it was if nothing is printed. Whether it can be written is
     checked before the body runs. Raises RequestError.
@@ -25,7 +25,8 @@ def answer_to(file: str | None) -> Iterator[None]:
     if file is None or file == STDOUT:
         yield
         return
-    text = io.StringIO()
+    content = io.BytesIO()
+    text = io.TextIOWrapper(content, encoding="utf-8", errors="replace", newline="", write_through=True)
     try:
         target = _target_of(file)
         part = None if target is None else _part_beside(target)
@@ -34,14 +35,14 @@ def answer_to(file: str | None) -> Iterator[None]:
     try:
         with redirect_stdout(text):
             yield
-        if not text.getvalue():
+        if not content.getvalue():
             return
         try:
             if target is None or part is None:
-                with Path(file).open("w", encoding="utf-8", errors="replace", newline="") as device:
-                    device.write(text.getvalue())
+                with Path(file).open("wb") as device:
+                    device.write(content.getvalue())
             else:
-                _replace(target, part, text.getvalue())
+                _replace(target, part, content.getvalue())
         except OSError as error:
             raise _unwritable(file, error.strerror or str(error)) from error
     finally:
@@ -81,9 +82,9 @@ def _umask() -> int:
     return mask
 
 
-def _replace(target: Path, part: Path, text: str) -> None:
-    with part.open("w", encoding="utf-8", errors="replace", newline="") as out:
-        out.write(text)
+def _replace(target: Path, part: Path, content: bytes) -> None:
+    with part.open("wb") as out:
+        out.write(content)
         out.flush()
         os.fsync(out.fileno())
     part.replace(target)

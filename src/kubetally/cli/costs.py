@@ -1,13 +1,15 @@
 """`kubetally costs`: what clusters cost, where, and how well it was used."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from kubetally.cli.answer_file import answer_to
 from kubetally.cli.asking import ask, exit_of, print_json
 from kubetally.cli.clusters import choose_clusters
+from kubetally.cli.grouped_costs import ask_grouped, exit_of_grouped, show_grouped
+from kubetally.cli.grouping import By, GroupingOptions, grouped_question, level_of
 from kubetally.cli.option_groups import with_option_groups
 from kubetally.cli.options import (
     AnswerOptions,
@@ -29,8 +31,6 @@ from kubetally.domain.report import ClusterReport
 if TYPE_CHECKING:
     from kubetally.domain.fleet import Failed
 
-By = Annotated[DetailLevel, typer.Option("--by", help="Level of detail.")]
-
 
 @with_option_groups
 def costs(
@@ -38,7 +38,8 @@ def costs(
     clusters: ClusterOptions,
     window: WindowOptions,
     as_of: AsOf = None,
-    by: By = DetailLevel.SUMMARY,
+    by: By = DetailLevel.SUMMARY.value,
+    grouping: GroupingOptions,
     infrastructure: InfrastructureChoice = Infrastructure.MEASURED,
     output: OutputFormat = Format.TABLE,
     strict: Strict = False,
@@ -47,26 +48,38 @@ def costs(
     """Show what clusters cost.
 
     Prints the cost of each component, where it went, and how efficiently it was used. The parts always add up to the
-    total. Several clusters are read concurrently.
+    total. Several clusters are read concurrently. Grouped by anything but summary, namespace and workload, or with
+    --step, --filter, --idle or --top, all clusters are one report: that of GET /api/v1/costs.
 
     \b
     Examples:
       kubetally costs --url http://localhost:9003 --window 7d --by namespace
       kubetally costs --context prod
       kubetally costs prod staging --window yesterday
+      kubetally costs --by label:team --step week --window 2026-11
+      kubetally costs --by cluster,pod --filter 'namespace:"shop"' --top 10
     """
-    settings, legacy = start_up(quiet=answer.quiet), infrastructure is Infrastructure.LEGACY_SUM
-    instant = instant_of("--as-of", as_of)
+    settings = start_up(quiet=answer.quiet)
+    instant, span = instant_of("--as-of", as_of), window.read()
+    legacy = infrastructure is Infrastructure.LEGACY_SUM
     if legacy and instant is not None:
         raise RequestError(
             "the old sums are of the metrics as they are now: omit --infrastructure or --as-of", code="legacy_is_of_now"
         )
-    span = window.read()
+    level = None if grouping.given or output is Format.PARQUET else level_of(by)
+    if level is None:
+        question = grouped_question(by, grouping, span, instant, output, legacy=legacy, file=answer.output_file)
     chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
     with answer_to(answer.output_file):
-        answers = ask(chosen.clusters, span, settings, legacy=legacy, as_of=instant, quiet=answer.quiet)
-        show(answers, by, output, is_one=chosen.is_one, quiet=answer.quiet)
-    raise typer.Exit(exit_of(answers, strict=strict))
+        if level is None:
+            report, failed = ask_grouped(chosen.clusters, question, settings, quiet=answer.quiet)
+            show_grouped(report, chosen.clusters, grouping.top, output, quiet=answer.quiet)
+            code = exit_of_grouped(report, failed, len(chosen.clusters), strict=strict)
+        else:
+            answers = ask(chosen.clusters, span, settings, legacy=legacy, as_of=instant, quiet=answer.quiet)
+            show(answers, level, output, is_one=chosen.is_one, quiet=answer.quiet)
+            code = exit_of(answers, strict=strict)
+    raise typer.Exit(code)
 
 
 def show(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_decimal, to_shown
-from kubetally.domain.report import ClusterReport
+from kubetally.domain.report import ClusterReport, CostReport
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import Window, rfc3339
@@ -43,12 +43,12 @@ def percent(ratio: float | None) -> str:
     return UNKNOWN if ratio is None else f"{ratio * 100:.0f} %"
 
 
-def hours_of(costs: ClusterReport) -> str:
+def hours_of(costs: CostReport) -> str:
     """`72 of 72`: hours covered of hours requested."""
     return f"{costs.coverage.hours_covered:g} of {costs.coverage.hours_asked:g}"
 
 
-def status_words(costs: ClusterReport) -> str:
+def status_words(costs: CostReport) -> str:
     """`ok, assets complete, settled`: the status of an answer."""
     if costs.status is Status.NO_DATA:
         return "no data"
@@ -60,9 +60,9 @@ def status_words(costs: ClusterReport) -> str:
     return ", ".join(words)
 
 
-def currency_words(costs: ClusterReport) -> str:
+def currency_words(costs: CostReport) -> str:
     """`EUR`; `USD (assumed)` if neither source nor account states it."""
-    return f"{costs.currency} (assumed)" if costs.currency_assumed else costs.currency
+    return f"{costs.currency} (assumed)" if costs.currency_assumed else costs.currency or ""
 
 
 def efficiency_in_words(costs: ClusterReport) -> str:

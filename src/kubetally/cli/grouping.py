@@ -1,0 +1,128 @@
+"""Options of `kubetally costs` that group, filter and share costs."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from kubetally.cli.answer_file import STDOUT
+from kubetally.cli.options import Format
+from kubetally.domain.errors import RequestError
+from kubetally.domain.question.cost_question import GROUPS, CostQuestion, DetailLevel, Idle
+from kubetally.domain.question.steps import Step
+from kubetally.domain.window import Window
+
+if TYPE_CHECKING:
+    from kubetally.domain.question.group import Dimension
+
+_T = TypeVar("_T")
+MAX_TOP = 10_000
+
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        metavar="GROUP",
+        help="summary, namespace or workload of each cluster; or what all clusters are grouped by together: a comma "
+        "list of cluster, organization, namespace, controller_kind, controller, pod, container, node, service, kind, "
+        "component, label:KEY, annotation:KEY and namespace_label:KEY.",
+    ),
+]
+StepOption = Annotated[Step | None, typer.Option("--step", help="Divide the window; weeks begin on Monday.")]
+FilterText = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="FILTER",
+        help='Which rows count, in OpenCost\'s grammar: \'namespace:"shop"+label[team]!:"web"\'. Default: all.',
+    ),
+]
+IdleOption = Annotated[
+    Idle | None,
+    typer.Option("--idle", help="Idle cost: a line, shared among workloads, or left out. Default: separate."),
+]
+Top = Annotated[
+    int | None,
+    typer.Option("--top", metavar="N", min=1, max=MAX_TOP, help="Print the N dearest rows and the rest as one row."),
+]
+
+
+@dataclass(frozen=True)
+class GroupingOptions:
+    """What rows are chosen and added up, beside what they are grouped by."""
+
+    step: StepOption = None
+    filter: FilterText = None
+    idle: IdleOption = None
+    top: Top = None
+
+    @property
+    def given(self) -> list[str]:
+        """The options that were given."""
+        options = {"--step": self.step, "--filter": self.filter, "--idle": self.idle, "--top": self.top}
+        return [option for option, value in options.items() if value is not None]
+
+    def question(self, by: str, window: Window, as_of: datetime | None) -> CostQuestion:
+        """The question that they ask. Raises RequestError, which names the option."""
+        from kubetally.domain.question.v2 import parse_v2
+
+        return CostQuestion(
+            window,
+            group_of(by),
+            self.step,
+            _read("--filter", self.filter or "", parse_v2),
+            self.idle or Idle.SEPARATE,
+            as_of=as_of,
+        )
+
+
+def grouped_question(
+    by: str,
+    options: GroupingOptions,
+    window: Window,
+    as_of: datetime | None,
+    output: Format,
+    *,
+    legacy: bool,
+    file: str | None,
+) -> CostQuestion:
+    """The question for one report of all clusters. file: where it is written; None is standard output.
+
+    Raises: RequestError, also for Parquet on a terminal and for the old sums, which are of each cluster.
+    """
+    if legacy:
+        given = [f"--by {by}"] * (level_of(by) is None) + options.given
+        raise RequestError(
+            "--infrastructure legacy_sum goes with summary, namespace or workload of each cluster: omit it or "
+            f"{', '.join(given) or '--format parquet'}",
+            code="legacy_is_of_clusters",
+        )
+    if output is Format.PARQUET and file in (None, STDOUT) and sys.stdout.isatty():
+        raise RequestError(
+            "--format parquet is not for a terminal: give --output FILE, or pipe it into a program",
+            code="parquet_on_terminal",
+        )
+    return options.question(by, window, as_of)
+
+
+def level_of(by: str) -> DetailLevel | None:
+    """The level of detail, if it is one; else `by` is a group."""
+    return DetailLevel(by) if by in DetailLevel.__members__.values() else None
+
+
+def group_of(by: str) -> "tuple[Dimension, ...]":
+    """The dimensions of `--by`. Raises RequestError."""
+    from kubetally.domain.question.group import parse_group
+
+    level = level_of(by)
+    return _read("--by", by if level is None else ",".join(GROUPS[level]), parse_group)
+
+
+def _read(option: str, text: str, parse: Callable[[str], _T]) -> _T:
+    try:
+        return parse(text)
+    except RequestError as error:
+        raise RequestError(f"{option}: {error}", code=error.code) from error

@@ -1,0 +1,127 @@
+"""Costs of a group as a table: rows, the lines that no workload was allocated, and totals, for each step."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from rich.console import Console
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.component import Component
+from kubetally.domain.issues import Issue
+from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
+from kubetally.domain.question.group import Dimension
+from kubetally.domain.report import REST, CostReport, CostRow, StepSum
+from kubetally.domain.status import Status
+from kubetally.domain.words import component_word, name_some, period_words, window_words
+from kubetally.present.grid import Grid
+from kubetally.present.rounding import round_table
+from kubetally.present.screen import console, print_grid, say
+from kubetally.present.text import UNKNOWN, currency_words, hours_of, money, percent, status_words
+
+_TOTAL, _LINE = "bold", "dim"
+_MAX_NAMES = 5
+
+
+def print_grouped(report: CostReport, top: int | None, names: Mapping[str, str], *, quiet: bool = False) -> None:
+    """The report of one or more clusters. names: of these by id. quiet: without the note on rounding."""
+    out = console()
+    _print_heading(out, report, len(names))
+    if report.status is not Status.NO_DATA:
+        print_grid(out, _grid(report, top))
+    for issue in report.issues:
+        _print_note(out, issue, names)
+    out.print()
+    if not quiet and report.status is not Status.NO_DATA:
+        say(out, "Figures are rounded on screen; --format json and csv have all six decimals.", style="dim")
+
+
+def _print_heading(out: Console, report: CostReport, clusters: int) -> None:
+    """What is grouped by what, of how many clusters, and window, coverage, status and currency."""
+    by = ", ".join(dimension.asked for dimension in report.question.group)
+    many = "1 cluster" if clusters == 1 else f"{clusters:,} clusters"
+    say(out, f"{many} by {by}" if by else many, indent=2, style="bold")
+    currency = [] if report.currency is None else [currency_words(report)]
+    words = [window_words(report.window), f"{hours_of(report)} h", status_words(report), *currency]
+    say(out, ", ".join(words), indent=2)
+
+
+def _grid(report: CostReport, top: int | None) -> Grid:
+    """Rows and lines, and the total of each step and of all; what is printed adds up."""
+    lines, rows = arrange_report(report, DEFAULT_ORDER, top)
+    both = [*rows, *lines]
+    # A row of one component says which in its key, and has no hours.
+    is_by_component = any(row.component for row in both)
+    shown = [part for part in Component if not is_by_component and any(row.costs.of(part) for row in both)]
+    names = [dimension.asked for dimension in report.question.group]
+    ratios = [] if is_by_component else ["CPU eff.", "RAM eff."]
+    grid = Grid(["from"] * bool(report.steps) + names or [""], ["total", *map(component_word, shown), *ratios])
+    totals = [
+        _add_rows(grid, report, step, [row for row in both if row.start == start], shown)
+        for start, step in _steps(report)
+    ]
+    whole = [sum(column) for column in zip(*totals, strict=True)]
+    grid.add(["total"], [*map(money, whole), *([] if is_by_component else _ratios(report))], style=_TOTAL)
+    return grid
+
+
+def _steps(report: CostReport) -> Iterator[tuple[datetime | None, StepSum | None]]:
+    """When each step begins, as its rows state it, and its sum; None for a window that is not divided."""
+    if not report.steps:
+        yield None, None
+    for step in report.steps:
+        yield step.window.start, step
+
+
+def _add_rows(
+    grid: Grid, report: CostReport, step: StepSum | None, rows: Sequence[CostRow], shown: Sequence[Component]
+) -> list[int]:
+    """Add the rows of a step, or of a window that is not divided, and their total. Returns the printed total."""
+    parts = shown or list(Component)
+    table = round_table([[row.costs.of(part) for part in parts] for row in rows])
+    first = [] if step is None else [f"{step.window.start:%Y-%m-%d}"]
+    if report.question.group:
+        for row, cells, total in zip(rows, table.cells, table.row_totals, strict=True):
+            amounts = map(money, [total, *(cells if shown else ())])
+            ratios = [] if row.component else _ratios(row)
+            names = [*first, *_names(row, report.question.group)]
+            grid.add(names, [*amounts, *ratios], style=_LINE if _is_line(row) else "")
+        grid.rule()
+    whole = [table.total, *((table.column_totals or [0] * len(shown)) if shown else ())]
+    if step is not None:
+        amounts = map(money, whole)
+        figures = [UNKNOWN] if step.total is None else [*amounts]
+        grid.add([*first, *(["total"] if report.question.group else [])], figures, style=_TOTAL)
+        grid.rule()
+    return whole
+
+
+def _is_line(row: CostRow) -> bool:
+    return row.kind not in (None, REST, Kind.WORKLOAD)
+
+
+def _names(row: CostRow, group: Sequence[Dimension]) -> list[str]:
+    """The key in words; a line has its kind in place of the first dimension that it does not have."""
+    if row.kind == REST:
+        return [f"({row.count:,} more)"]
+    words = [value or f"(no {dimension.asked})" for dimension, value in zip(group, row.key, strict=True)]
+    if _is_line(row):
+        lacking = [place for place, dimension in enumerate(group) if not dimension.is_carried_by_lines]
+        words = [
+            str(row.kind) if place == lacking[0] else "" if place in lacking else word
+            for place, word in enumerate(words)
+        ]
+    return words
+
+
+def _ratios(of: CostRow | CostReport) -> list[str]:
+    return [percent(of.efficiency.cpu), percent(of.efficiency.ram)]
+
+
+def _print_note(out: Console, issue: Issue, names: Mapping[str, str]) -> None:
+    """An issue, with the clusters that it is about unless it is about all."""
+    accounts = issue.facts.get("accounts", ())
+    about = sorted(names.get(str(id_), str(id_)) for id_ in accounts) if isinstance(accounts, list) else []
+    whose = f" [{name_some(about, _MAX_NAMES)}]" if 0 < len(about) < len(names) else ""
+    when = f" ({period_words(issue.window)})" if issue.window is not None and issue.is_missing_data else ""
+    mark = "missing" if issue.is_missing_data else "note"
+    say(out, f"  {mark}: {issue.message}{whose}{when}", indent=4)

@@ -1,0 +1,189 @@
+"""`kubetally costs` by any group: one report of all clusters, the same from stored days and from their sources."""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from kubetally.samples.replay import ReplayServer
+from tests.integration.commands import WHOLE, call, run
+from tests.integration.test_accounts_command import NOBODY, Home
+from tests.integration.upstream import THREE_DAYS
+
+QUESTIONS = (
+    ("cluster", "--step", "day"), ("organization",), ("kind", "--step", "week"), ("component", "--step", "month"),
+    ("node", "--idle", "weighted"), ("service",), ("label:team", "--step", "day"), ("namespace,component",),
+    ("cluster,namespace,pod", "--top", "3"), ("controller_kind,controller",),
+    ("namespace_label:team", "--idle", "even"),
+    ("label:team,container", "--top", "2", "--step", "day"),
+)  # fmt: skip
+JSON = ("--format", "json")
+CLUSTERS = ("aurora", "cygnus")
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, replay: ReplayServer) -> Home:
+    """Two accounts with three collected days each."""
+    home = Home(tmp_path_factory.mktemp("grouped") / "home")
+    for name in CLUSTERS:
+        home.add(name, "--url", replay.url_of(name))
+        done = home.call("backfill", name, *THREE_DAYS)
+        assert done.code == 0, done.err
+    return home
+
+
+def grouped(*args: str, home: Home | None = None, **more: str) -> Any:
+    done = call("costs", *args, *JSON, **more) if home is None else home.call("costs", *args, *JSON, **more)
+    assert done.code == 0, done.err
+    return done.json
+
+
+def money(amount: float | None) -> Decimal:
+    return Decimal(repr(amount or 0))
+
+
+def total(rows: Sequence[dict[str, Any]]) -> Decimal:
+    return sum((money(row["total_cost"]) for row in rows), Decimal())
+
+
+def costs_by_key(body: dict[str, Any]) -> dict[object, Any]:
+    """The rows without their account, which a bare URL has not."""
+    return {(str(row["key"]), row["kind"], row.get("window_start")): row["total_cost"] for row in body["rows"]}
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
+def test_every_group_sums_to_the_summary(stored: Home, replay: ReplayServer, question: tuple[str, ...]) -> None:
+    summary = stored.costs("aurora")["summary"]["total_cost"]
+    kept = grouped("aurora", *WHOLE, "--by", *question, home=stored)
+    live = grouped("--url", replay.url_of("aurora"), *WHOLE, "--by", *question)
+    assert total(live["rows"]) == money(live["total"]["total_cost"]) == money(summary)
+    assert live["total"] == kept["total"]
+    assert live["coverage"]["hours_covered"] == kept["coverage"]["hours_asked"] == 72
+    if question[0].startswith(("cluster", "organization")):  # a bare URL has the name that its source states
+        assert len(live["rows"]) == len(kept["rows"])
+    else:
+        assert costs_by_key(live) == costs_by_key(kept)
+
+
+def test_all_accounts_are_one_report(stored: Home) -> None:
+    body = grouped(*WHOLE, "--by", "cluster", home=stored)
+    assert sorted(row["key"]["cluster"] for row in body["rows"]) == sorted(CLUSTERS)
+    assert all(row["cloud_account_id"] for row in body["rows"])
+    alone = [grouped(name, *WHOLE, "--by", "cluster", home=stored)["total"]["total_cost"] for name in CLUSTERS]
+    assert money(body["total"]["total_cost"]) == sum(map(money, alone))
+    one, others = (
+        grouped(*WHOLE, "--by", "namespace", "--filter", f'cluster{op}"aurora"', home=stored) for op in (":", "!:")
+    )
+    assert money(one["total"]["total_cost"]) + money(others["total"]["total_cost"]) == sum(map(money, alone))
+    assert one["question"]["filter"]["field"] == "cluster"
+
+
+@pytest.mark.parametrize("by", ["summary", "namespace", "workload"])
+def test_levels_of_detail_are_groups_beside_other_options(stored: Home, by: str) -> None:
+    body = grouped("aurora", *WHOLE, "--by", by, "--idle", "separate", home=stored)
+    group = {"summary": [], "namespace": ["namespace"], "workload": ["namespace", "controller_kind", "controller"]}[by]
+    assert body["question"]["group"] == group
+    assert "summary" in stored.costs("aurora", "--by", by), "without such an option the body is that of a cluster"
+    if by == "namespace":
+        level = stored.costs("aurora", "--by", by)
+        assert {row["namespace"]: row["total_cost"] for row in level["breakdown_by_namespace"]} == {
+            row["key"]["namespace"]: row["total_cost"] for row in body["rows"] if row["kind"] == "workload"
+        }
+
+
+def test_windows_within_a_day_are_joined_from_both(stored: Home, replay: ReplayServer) -> None:
+    window = ("--start", "2026-11-20", "--end", "2026-11-21T12:00:00Z")
+    url = replay.url_of("aurora")
+    summary = grouped("--url", url, *window)["summary"]["total_cost"]
+    for where, home in (((("--url", url)), None), ((("aurora",)), stored)):
+        body = grouped(*where, *window, "--by", "namespace", "--step", "day", home=home)
+        assert money(body["total"]["total_cost"]) == total(body["rows"]) == money(summary)
+        assert [step["coverage"]["hours_covered"] for step in body["steps"]] == [24, 12]
+        assert {issue["kind"] for issue in body["issues"]} >= {"not_audited"}
+
+
+def test_cluster_that_does_not_answer_is_an_issue(stored: Home, replay: ReplayServer) -> None:
+    args = ("--url", replay.url_of("aurora"), "--url", NOBODY, *WHOLE, "--by", "cluster")
+    done = call("costs", *args, *JSON)
+    assert done.code == 0, done.err
+    assert f"error: {NOBODY}" in done.err
+    assert (done.json["coverage"]["hours_asked"], done.json["coverage"]["hours_covered"]) == (144, 72)
+    (issue,) = [issue for issue in done.json["issues"] if issue["kind"] == "source_failed"]
+    assert (issue["is_missing_data"], issue["accounts"], issue["days"]) == (True, [NOBODY], 3)
+    strict = call("costs", *args, "--strict")
+    assert (strict.code, "missing: " in strict.out, "--strict asks for complete ones" in strict.err) == (3, True, True)
+    alone = call("costs", "--url", NOBODY, *WHOLE, "--by", "cluster", *JSON)
+    assert (alone.code, alone.json["total"]["total_cost"], alone.json["rows"]) == (3, None, [])
+
+
+def test_two_currencies_are_an_error_unless_one_is_chosen(tmp_path: Path, replay: ReplayServer) -> None:
+    home = Home(tmp_path / "home")
+    home.add("dollars", "--url", replay.url_of("aurora"))
+    home.add("euros", "--url", replay.url_of("cygnus"), "--currency", "EUR")
+    done = home.call("costs", *WHOLE, "--by", "cluster", *JSON)
+    assert (done.code, "EUR and USD" in done.err, done.out) == (2, True, "")
+    for chosen, currency in (('currency:"USD"', "USD"), ('cluster:"euros"', "EUR")):
+        body = grouped(*WHOLE, "--by", "cluster", "--filter", chosen, home=home)
+        assert (body["currency"], len(body["rows"])) == (currency, 1)
+
+
+def test_csv_and_parquet_have_the_rows_of_the_report(stored: Home, tmp_path: Path) -> None:
+    args = (*WHOLE, "--by", "label:team", "--step", "day")
+    body = grouped(*args, home=stored)
+    lines = list(csv.DictReader(io.StringIO(stored.call("costs", *args, "--format", "csv").out)))
+    assert [line["total_cost"] for line in lines] == [f"{row['total_cost']:.6f}" for row in body["rows"]]
+    file = tmp_path / "costs.parquet"
+    assert stored.call("costs", *args, "--format", "parquet", "--output", str(file)).code == 0
+    assert pq.read_table(file).num_rows == len(lines)
+    piped = stored.run("costs", "aurora", *WHOLE, "--by", "label:team", "--format", "csv")
+    assert piped.out.startswith('"window_start","cloud_account_id","kind","label:team","total_cost"')
+
+
+def test_table_adds_up_and_names_what_has_no_value(stored: Home) -> None:
+    done = stored.call("costs", *WHOLE, "--by", "cluster,label:team", "--step", "day", "--top", "2")
+    assert done.code == 0, done.err
+    words = [line.split() for line in done.out.splitlines()]
+    assert words[0] == ["2", "clusters", "by", "cluster,", "label:team"]
+    steps = [Decimal(line[2]) for line in words if line[1:2] == ["total"] and line[0].startswith("2026")]
+    (whole,) = [Decimal(line[1]) for line in words if line[:1] == ["total"]]
+    assert (len(steps), sum(steps)) == (3, whole)
+    assert done.out.count("more)") == 3
+    assert "note: management was not measured on 6 of 6 days" in done.out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--by", "colour"), "error: --by: the group has the unknown dimension 'colour'"),
+        (("--by", "namespac"), "did you mean namespace or namespace_label:KEY?"),
+        (("--filter", 'namespace:"a'), "error: --filter: the filter can't be read at position 10"),
+        (("--filter", 'colour:"a"'), "a field expected"),
+        (("--by", "node", "--infrastructure", "legacy_sum"), "error: --infrastructure legacy_sum goes with"),
+        (("--by", "node", "--as-of", "2026-11-24"), "--as-of needs an account"),
+        (("--top", "0"), "'0' is not a whole number from 1 to 10000"),
+    ],
+)
+def test_bad_option_is_named(replay: ReplayServer, args: tuple[str, ...], words: str) -> None:
+    done = call("costs", "--url", replay.url_of("aurora"), *WHOLE, *args)
+    assert (done.code, words in done.err) == (2, True), done.err
+
+
+def test_figures_of_an_instant_come_from_stored_days(stored: Home) -> None:
+    now = grouped("aurora", *WHOLE, "--by", "pod", home=stored)
+    body = grouped("aurora", *WHOLE, "--by", "pod", "--as-of", datetime.now(UTC).isoformat(), home=stored)
+    assert costs_by_key(body) == costs_by_key(now)
+    assert body["question"]["as_of"] is not None
+    before = grouped("aurora", *WHOLE, "--by", "pod", "--as-of", "2026-11-23", home=stored)
+    assert (before["total"]["total_cost"], before["issues"][0]["kind"]) == (None, "not_held")
+
+
+def test_installed_program_groups_too(replay: ReplayServer) -> None:
+    done = run("costs", "--url", replay.url_of("aurora"), *WHOLE, "--by", "label:team", *JSON)
+    assert done.code == 0, done.err
+    assert total(done.json["rows"]) == money(done.json["total"]["total_cost"])
