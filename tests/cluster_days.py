@@ -26,6 +26,8 @@ def cluster_day(
     is_running: bool = False,
     rows: Sequence[Row] | None = None,
     assets: Sequence[Asset] | None = None,
+    currency: str = "USD",
+    collected_at: datetime | None = None,
 ) -> CollectedDay:
     """A day of an account; each generation has other figures, and its own collection id."""
     chance = random.Random(f"{account} {day} {generation}")  # noqa: S311
@@ -39,7 +41,7 @@ def cluster_day(
         bill_network_classes=NO_CLASSES,
         not_measured=frozenset(),
         assets_complete=True,
-        currency="USD",
+        currency=currency,
         source="OpenCost 1.118",
         source_total=0,
         issues=(),
@@ -48,7 +50,7 @@ def cluster_day(
         f"{account}-{day}-{generation}",
         account_id=account,
         day=day,
-        collected_at=datetime.now(UTC),
+        collected_at=collected_at or datetime.now(UTC),
         source=SourceIdentity("http://opencost.test", cluster_id=f"cluster-of-{account}"),
         booking=booking,
         assets=[_node(chance, number, day) for number in range(nodes)] if assets is None else assets,

@@ -22,10 +22,13 @@ from kubetally.web.app import create_app
 from kubetally.web.instrumented_app import InstrumentedApp
 from tests.cluster_days import cluster_day
 from tests.kept import CoverageInMemory
-from tests.served import FixedClock
+from tests.served import NOON_AFTER, FixedClock
 from tests.service import SECRET, AccountsInMemory, account, account_id
 
 DAYS = {"start": "2026-11-20", "end": "2026-11-22"}
+COLLECTED = NOON_AFTER - timedelta(hours=9)
+"""Before the days are settled."""
+
 ONE, TWO = account_id(1), account_id(2)
 
 
@@ -36,7 +39,7 @@ class Home:
         self.lake, self.coverage = DeltaLake(str(folder / "lake")), CoverageInMemory()
         self.accounts = AccountsInMemory([account(1, "http://one.test"), account(2, "http://two.test")])
         self.retention, self.clock = timedelta(days=400), FixedClock()
-        self.days = [cluster_day(ONE), cluster_day(TWO)]
+        self.days = [cluster_day(each, collected_at=COLLECTED) for each in (ONE, TWO)]
         self.store(*self.days)
 
     def store(self, *days: CollectedDay) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from kubetally.domain.account import AnyAccount
+from kubetally.domain.account import AnyAccount, ListedAccount
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import NO_DATA, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
@@ -53,7 +53,7 @@ class AccountCoverage:
     details: None unless they were asked for.
     """
 
-    account: AnyAccount
+    account: AnyAccount | ListedAccount
     days: Sequence[DayStatus]
     begins: date | None
     missing: Mapping[str, Sequence[Issue]] = field(default_factory=dict)

@@ -4,12 +4,16 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from kubetally.cache import Prepared, digest_of
+from kubetally.domain.account_report import AccountsReport, CoverageReport
+from kubetally.domain.balance import BalanceReport
 from kubetally.domain.compare import CompareQuestion, Comparison
 from kubetally.domain.day_request import DayRequests, no_requests
 from kubetally.domain.explanation import Explanation
 from kubetally.domain.question.arrange import Order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.report import CostReport, LabelReport
+from kubetally.query.account_reports import AccountReports
+from kubetally.query.balance import BalanceReports
 from kubetally.query.comparison import snapshots_of_one_moment
 from kubetally.query.explain import Explainer, by_rows
 from kubetally.query.reader import LedgerReader
@@ -22,12 +26,25 @@ class LedgerAnswers:
     def __init__(self, reader: LedgerReader, requests: DayRequests = no_requests) -> None:
         """`requests`: what sources are asked for a day."""
         self._reader, self._reports, self._explainer = reader, LedgerReports(reader), Explainer(reader, requests)
+        self._accounts, self._balances = AccountReports(reader), BalanceReports(reader)
 
     def costs(self, question: CostQuestion) -> Prepared[CostReport]:
         """What accounts cost, rows in no order."""
         snapshot = self._reader.snapshot(question)
         compute = partial(self._reports.costs_of, snapshot, question)
         return Prepared(self._reader.digest(snapshot, question.window), compute)
+
+    def clusters(self, question: CostQuestion) -> Prepared[AccountsReport]:
+        """What is known of the accounts."""
+        return self._accounts.clusters(question)
+
+    def coverage(self, question: CostQuestion) -> Prepared[CoverageReport]:
+        """What is known of each day of the accounts."""
+        return self._accounts.coverage(question)
+
+    def balance(self, question: CostQuestion) -> Prepared[BalanceReport]:
+        """Bill and use against each other."""
+        return self._balances.balance(question)
 
     def compare(self, question: CompareQuestion) -> Prepared[Comparison]:
         """What changed between two periods, rows in no order."""

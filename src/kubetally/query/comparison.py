@@ -19,6 +19,11 @@ def snapshots_of_one_moment(reader: AnswerReader, before: CostQuestion, now: Cos
         if again.days == was.days:
             return was, then
         was = again
-    raise StoreError(
-        "days of the period before are being replaced: retry in a few seconds", code="ledger_changes", retryable=True
+    raise ledger_changes()
+
+
+def ledger_changes() -> StoreError:
+    """Days were replaced while they were read, again and again."""
+    return StoreError(
+        "days of the window are being replaced: retry in a few seconds", code="ledger_changes", retryable=True
     )

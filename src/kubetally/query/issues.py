@@ -11,6 +11,13 @@ from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Window, hull
 from kubetally.domain.words import component_word
+from kubetally.query.snapshot import Snapshot
+
+
+def issues_of_snapshot(snapshot: Snapshot) -> tuple[Issue, ...]:
+    """What is wrong with the days of an answer."""
+    of_facts = issues_of_facts(snapshot.facts, len(snapshot.readable))
+    return (*snapshot.issues, *of_facts, *issues_of_failures(snapshot.days))
 
 
 def unmeasured(facts: Sequence[FactSum], readable: int) -> Iterator[Component]:

@@ -116,6 +116,10 @@ class LedgerReader(SharedEngine):
         """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
         return self._snapshots.read(question, self.accounts(), self.clock.now())
 
+    def known(self, question: CostQuestion) -> Snapshot:
+        """What is known of the days of the window, in whatever currency, without rows. Raises StoreError."""
+        return self._snapshots.known(question, self.accounts(), self.clock.now())
+
     def digest(self, snapshot: Snapshot, window: Window) -> str:
         """Equal to an earlier one only if answers about the window are the same."""
         return digest_of(

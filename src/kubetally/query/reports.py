@@ -14,7 +14,7 @@ from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.question.steps import steps_of
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add
 from kubetally.query.comparison import snapshots_of_one_moment
-from kubetally.query.issues import issues_of_facts, issues_of_failures, unmeasured
+from kubetally.query.issues import issues_of_snapshot, unmeasured
 from kubetally.query.reader import AnswerReader
 from kubetally.query.snapshot import Snapshot
 
@@ -65,7 +65,7 @@ class LedgerReports:
             lines=tuple(lines),
             workloads=_rounded(Sums(*add([row for row in both if row.component is None]))),
             waste=sum(row.waste for row in both),
-            issues=(*snapshot.issues, *issues_of_facts(facts, readable), *issues_of_failures(snapshot.days)),
+            issues=issues_of_snapshot(snapshot),
             steps=tuple(self._steps(snapshot, question, both)),
         )
 

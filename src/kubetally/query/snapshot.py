@@ -220,6 +220,11 @@ class SnapshotReader:
     def _copies(self, scans: Sequence[Scan]) -> LocalScans:
         return self._lake().local(scans) if scans else LocalScans(scans)
 
+    def known(self, question: CostQuestion, accounts: Accounts, now: datetime) -> Snapshot:
+        """The known days alone, in whatever currency: it has no rows."""
+        possible = possible_accounts(question.filter, accounts)
+        return Snapshot(possible, self._known_days(question, frozenset(possible), now), tuple, None)
+
     def days(self, question: CostQuestion, accounts: Iterable[str]) -> list[KnownDay]:
         """The known days, and their rows in the lake if there are any to be read."""
         return self._read(question, frozenset(accounts)).pairs()

@@ -8,7 +8,7 @@ JSON: Final = "application/json"
 _REVALIDATED: Final = {"Cache-Control": "private, no-cache", "Vary": "Secret"}
 
 
-def is_known(tag: str, if_none_match: str | None) -> bool:
+def is_known(tag: str, *, if_none_match: str | None) -> bool:
     """Whether the header `If-None-Match` has this tag."""
     tags = (part.strip().removeprefix("W/").strip('"') for part in (if_none_match or "").split(","))
     return tag in tags

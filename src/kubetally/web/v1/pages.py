@@ -10,6 +10,8 @@ import msgspec
 from litestar.response import Response
 
 from kubetally.cache import AsyncCache, Prepared, digest_of
+from kubetally.domain.account_report import AccountsReport, CoverageReport
+from kubetally.domain.balance import BalanceReport
 from kubetally.domain.compare import CompareQuestion, Comparison
 from kubetally.domain.errors import Gone
 from kubetally.domain.explanation import Explanation
@@ -28,6 +30,15 @@ class LedgerQueries(Protocol):
 
     def costs(self, question: CostQuestion) -> Prepared[CostReport]:
         """What accounts cost, rows in no order."""
+
+    def clusters(self, question: CostQuestion) -> Prepared[AccountsReport]:
+        """What is known of the accounts; of the question only window and filter count."""
+
+    def coverage(self, question: CostQuestion) -> Prepared[CoverageReport]:
+        """What is known of each day of the accounts."""
+
+    def balance(self, question: CostQuestion) -> Prepared[BalanceReport]:
+        """Bill and use against each other, in each step of the window."""
 
     def compare(self, question: CompareQuestion) -> Prepared[Comparison]:
         """What changed between two periods, rows in no order."""
@@ -120,7 +131,7 @@ class Pages(Generic[_Question, _Report, _Row]):
             if cursor_key not in {None, key}:
                 raise PagesGone
         tag = digest_of(key, offset, page.limit)
-        if is_known(tag, if_none_match):
+        if is_known(tag, if_none_match=if_none_match):
             return unchanged(tag)
         which = _Which(question, page, of_question, key, offset)
         return tagged(await self._bodies.get(tag, lambda: self._body(which, prepared)), tag)

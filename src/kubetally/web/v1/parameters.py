@@ -1,15 +1,17 @@
 """The parameters of the native API, and the questions that they make."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from kubetally.domain.compare import COMPARED_FIGURES, LARGEST_CHANGE_FIRST, CompareQuestion
+from kubetally.domain.errors import RequestError
 from kubetally.domain.question.arrange import COST_FIGURES, DEFAULT_ORDER, Figures, Order, parse_order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Idle
-from kubetally.domain.question.filter import Filter
+from kubetally.domain.question.filter import Field, Filter
 from kubetally.domain.question.group import Dimension, parse_group
+from kubetally.domain.question.partial import EVERY_ROW, conditions_of
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.window import FutureWindow, InvalidWindow, Window, midnight, parse_instant, parse_window, rfc3339
@@ -51,6 +53,23 @@ def _whole_day(name: str) -> Callable[[str], datetime]:
     return read
 
 
+def filter_on(*fields: Field) -> Callable[[str], Filter]:
+    """Reads a filter that has these fields only."""
+
+    def read(condition: str) -> Filter:
+        parsed = parse_v2(condition)
+        for part in conditions_of(parsed):
+            if part.field not in fields:
+                raise RequestError(
+                    f"the filter has {part.field.value} at position {part.position}: here it may have "
+                    f"{' and '.join(field.value for field in fields)} only",
+                    code="unknown_field",
+                )
+        return parsed
+
+    return read
+
+
 START: Final[Parameter[datetime | None]] = Parameter(
     "start",
     "First day, in UTC; both dates or neither. Default: today and the six days before.",
@@ -67,6 +86,19 @@ FILTER: Final[Parameter[Filter]] = Parameter(
     parse_v2,
     parse_v2(""),
     text(),
+)
+_ACCOUNT_FIELDS: Final = (Field.CLUSTER, Field.ORGANIZATION)
+ACCOUNT_FILTER: Final[Parameter[Filter]] = Parameter(
+    "filter",
+    'Which accounts count, in OpenCost\'s v2 grammar, on cluster and organization: `cluster:"prod"`. Default: all.',
+    filter_on(*_ACCOUNT_FIELDS),
+    EVERY_ROW,
+    text(),
+)
+BALANCE_FILTER: Final[Parameter[Filter]] = replace(
+    ACCOUNT_FILTER,
+    meaning="Which accounts count, in OpenCost's v2 grammar, on cluster, organization and currency. Default: all.",
+    parse=filter_on(*_ACCOUNT_FIELDS, Field.CURRENCY),
 )
 AS_OF: Final[Parameter[datetime | None]] = Parameter(
     "as_of", "An instant: figures as they were stored then. Default: now.", parse_instant, None, text()
@@ -155,6 +187,8 @@ COMPARE: Final[Parameters] = (
 EXPLAIN: Final[Parameters] = tuple(
     parameter for parameter in COSTS if parameter not in (GROUP, STEP, ORDER, TOP, LIMIT, CURSOR)
 )
+ACCOUNTS: Final[Parameters] = (START, END, ACCOUNT_FILTER, LIMIT, CURSOR)
+BALANCE: Final[Parameters] = (START, END, BALANCE_FILTER, STEP, LIMIT, CURSOR)
 EXPORT: Final[Parameters] = (*_GROUPED, FORMAT)
 
 
@@ -196,6 +230,26 @@ def parse_export(query: bytes, now: datetime) -> tuple[CostQuestion, Page, Expor
 def parse_labels(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
     """The question and the page of `labels`. Raises InvalidParameter."""
     return _costs_of(parse_parameters(query, LABELS), now)
+
+
+def parse_accounts(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
+    """The question and the page of `clusters` or `coverage`. Raises InvalidParameter."""
+    values = parse_parameters(query, ACCOUNTS)
+    question = CostQuestion(parse_days(values, now), group=(), filter=ACCOUNT_FILTER.of(values))
+    return question, _plain_page(values)
+
+
+def parse_balance(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
+    """The question and the page of `balance`. Raises InvalidParameter."""
+    values = parse_parameters(query, BALANCE)
+    condition = BALANCE_FILTER.of(values)
+    question = CostQuestion(parse_days(values, now), group=(), step=STEP.of(values), filter=condition)
+    return question, _plain_page(values)
+
+
+def _plain_page(values: Mapping[str, str]) -> Page:
+    """The page of rows whose order is fixed."""
+    return Page(order=(), limit=LIMIT.of(values), cursor=CURSOR.of(values))
 
 
 def _costs_of(

@@ -7,8 +7,11 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from kubetally.web.secret import Secret
+from kubetally.web.v1.balance import balance_endpoint
+from kubetally.web.v1.clusters import clusters_endpoint
 from kubetally.web.v1.compare import compare_endpoint
 from kubetally.web.v1.costs import costs_endpoint
+from kubetally.web.v1.coverage import coverage_endpoint
 from kubetally.web.v1.endpoint import NativeApi
 from kubetally.web.v1.errors import problem_of
 from kubetally.web.v1.explain import explain_endpoint
@@ -29,11 +32,14 @@ def native_api(api: NativeApi, secret: Secret) -> Router:
     return Router(
         PREFIX,
         route_handlers=[
+            clusters_endpoint(api),
             costs_endpoint(api),
             compare_endpoint(api),
             explain_endpoint(api),
             exports_endpoint(api),
             labels_endpoint(api),
+            balance_endpoint(api),
+            coverage_endpoint(api),
         ],
         guards=[require],
         security=[{"Secret": []}],

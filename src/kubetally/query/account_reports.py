@@ -1,0 +1,137 @@
+"""Accounts and their days, from the database alone."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+
+from kubetally.cache import Prepared, digest_of
+from kubetally.domain.account import AccountPlace, AccountType, ListedAccount
+from kubetally.domain.account_report import AccountDay, AccountsReport, ClusterSummary, CoverageReport
+from kubetally.domain.collection import NO_DATA, CoveredDay, window_of
+from kubetally.domain.collection_facts import FactSum
+from kubetally.domain.coverage import AccountCoverage, DayKind
+from kubetally.domain.issues import MISSING_DATA, Issue
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.window import Window, whole_hour
+from kubetally.query.issues import issues_of_snapshot, unmeasured
+from kubetally.query.known_days import WindowDays
+from kubetally.query.reader import LedgerReader
+from kubetally.query.snapshot import Snapshot
+
+
+class AccountReports:
+    """Prepares answers about accounts and their days. Threads may share it. All calls block. Raises StoreError."""
+
+    def __init__(self, reader: LedgerReader) -> None:
+        self._reader = reader
+
+    def clusters(self, question: CostQuestion) -> Prepared[AccountsReport]:
+        """What is known of the accounts; of removed ones, those with days in the window."""
+        snapshot = self._reader.known(question)
+        places = {place.id: place for place in self._reader.stores.accounts.places()}
+        digest = digest_of(self._reader.digest(snapshot, question.window), list(places.values()))
+        return Prepared(digest, partial(self._accounts, snapshot, places, question))
+
+    def coverage(self, question: CostQuestion) -> Prepared[CoverageReport]:
+        """What is known of each day of each account."""
+        snapshot = self._reader.known(question)
+        return Prepared(self._reader.digest(snapshot, question.window), partial(self._days, snapshot, question))
+
+    def _accounts(
+        self, snapshot: Snapshot, places: Mapping[str, AccountPlace], question: CostQuestion
+    ) -> AccountsReport:
+        clusters = [
+            self._summary(account, places.get(account.id), of_account, question.window)
+            for account, of_account in _by_account(snapshot)
+            if _is_shown(account, places.get(account.id), of_account)
+        ]
+        known = snapshot.known
+        return AccountsReport(
+            question,
+            tuple(clusters),
+            self._reader.coverage(snapshot, question.window),
+            known.currencies,
+            _total(known),
+            issues_of_snapshot(snapshot),
+        )
+
+    def _summary(
+        self, account: ListedAccount, place: AccountPlace | None, known: WindowDays, window: Window
+    ) -> ClusterSummary:
+        snapshot = Snapshot({account.id: account}, known, tuple, None)
+        failed = [day for day in known.days if day.last_error is not None and day.last_error[0] != NO_DATA]
+        newest = max(failed, key=lambda day: (day.tried_at is not None, day.tried_at, day.day), default=None)
+        return ClusterSummary(
+            account=account,
+            place=place,
+            coverage=self._reader.coverage(snapshot, window),
+            currencies=known.currencies,
+            total=_total(known),
+            assets_complete=bool(known.readable) and all(day.assets_complete for day in known.readable),
+            not_measured=frozenset(unmeasured(known.facts, len(known.readable))),
+            last_collected=known.latest,
+            last_error=None if newest is None else newest.last_error,
+            days_stored=sum(day.is_stored for day in known.days),
+            days_failing=sum(not day.is_stored for day in failed),
+        )
+
+    def _days(self, snapshot: Snapshot, question: CostQuestion) -> CoverageReport:
+        window = question.window
+        first, end = window.start.date(), window.end.date()
+        missing = self._reader.stores.coverage.issues(
+            first, end=end, kinds=MISSING_DATA, account_ids=list(snapshot.accounts)
+        )
+        over = window.until(whole_hour(self._reader.clock.now()))
+        dates = [] if over is None else _dates(over)
+        days = [
+            day
+            for account, known in _by_account(snapshot)
+            for day in _days_of(account, known.days, dates, over, missing)
+        ]
+        return CoverageReport(question, days, self._reader.coverage(snapshot, window), issues_of_snapshot(snapshot))
+
+
+def _by_account(snapshot: Snapshot) -> Iterator[tuple[ListedAccount, WindowDays]]:
+    """The accounts by name, with what is known of each."""
+    days, facts = defaultdict[str, list[CoveredDay]](list), defaultdict[str, list[FactSum]](list)
+    for day in snapshot.days:
+        days[day.account_id].append(day)
+    for fact in snapshot.facts:
+        facts[fact.account_id].append(fact)
+    for account in sorted(snapshot.accounts.values(), key=lambda account: (account.name, account.id)):
+        yield account, WindowDays(days[account.id], facts[account.id])
+
+
+def _is_shown(account: ListedAccount, place: AccountPlace | None, known: WindowDays) -> bool:
+    """Whether it is a cluster: other accounts have no costs. A removed one counts where its history does."""
+    if account.removed_at is not None:
+        return bool(known.days)
+    return place is None or place.type is AccountType.KUBERNETES_CNR
+
+
+def _total(known: WindowDays) -> int | None:
+    covered = any(day.hours_covered > 0 for day in known.readable)
+    return sum(day.total for day in known.readable) if covered and len(known.currencies) == 1 else None
+
+
+def _dates(window: Window) -> list[date]:
+    first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _days_of(
+    account: ListedAccount,
+    known: Sequence[CoveredDay],
+    dates: Sequence[date],
+    over: Window | None,
+    missing: Mapping[str, Sequence[Issue]],
+) -> Iterator[AccountDay]:
+    """The days that have begun, known or not; of a removed account the known ones."""
+    by_date = {day.day: day for day in known}
+    kinds = AccountCoverage(account, (), None, missing)
+    for its_date in sorted(by_date.keys() if account.removed_at is not None else {*dates, *by_date}):
+        day = by_date.get(its_date)
+        begun = None if over is None else window_of(its_date).overlap(over)
+        kind = DayKind.UNKNOWN if day is None else kinds.kind_of(day)
+        yield AccountDay(account, its_date, kind, 0.0 if begun is None else begun.hours, day)

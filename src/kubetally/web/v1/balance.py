@@ -1,0 +1,32 @@
+"""`GET /api/v1/balance`."""
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from kubetally.domain.balance import BalanceReport, BalanceRow
+from kubetally.present.balance_report import Balance, balance_body
+from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.parameters import BALANCE, Page, parse_balance
+
+
+def balance_endpoint(api: NativeApi) -> HTTPRouteHandler:
+    """Bill and use against each other, by component."""
+    pages = Pages(View(api.ledger.balance, _arrange, balance_body), api.calculate, version=api.version)
+
+    @endpoint(
+        "/balance",
+        BALANCE,
+        Balance,
+        summary="Bill and use against each other, by component",
+        description="The bill is what the assets cost. What its use does not match is the difference, with causes.",
+    )
+    async def balance(request: AnyRequest) -> Response[bytes]:
+        question, page = parse_balance(request.scope["query_string"], api.clock.now())
+        return await pages.respond(question, page, request.headers.get("if-none-match"))
+
+    return balance
+
+
+def _arrange(report: BalanceReport, _: Page) -> Arranged[BalanceRow]:
+    return Arranged(report.rows)

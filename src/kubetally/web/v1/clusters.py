@@ -1,0 +1,32 @@
+"""`GET /api/v1/clusters`."""
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from kubetally.domain.account_report import AccountsReport, ClusterSummary
+from kubetally.present.account_report import Clusters, clusters_body
+from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.parameters import ACCOUNTS, Page, parse_accounts
+
+
+def clusters_endpoint(api: NativeApi) -> HTTPRouteHandler:
+    """Accounts with their sources, coverage and costs."""
+    pages = Pages(View(api.ledger.clusters, _arrange, clusters_body), api.calculate, version=api.version)
+
+    @endpoint(
+        "/clusters",
+        ACCOUNTS,
+        Clusters,
+        summary="Accounts with their sources, coverage and costs",
+        description="Removed accounts are listed, with `removed_at`, if the window has days of them.",
+    )
+    async def clusters(request: AnyRequest) -> Response[bytes]:
+        question, page = parse_accounts(request.scope["query_string"], api.clock.now())
+        return await pages.respond(question, page, request.headers.get("if-none-match"))
+
+    return clusters
+
+
+def _arrange(report: AccountsReport, _: Page) -> Arranged[ClusterSummary]:
+    return Arranged(report.clusters)
