@@ -154,16 +154,21 @@ class Shell:
 
 
 def _curl(args: list[str]) -> Done:
-    headers, urls = {}, []
+    headers, urls, query = {}, [], list[tuple[str, str]]()
     words = iter(args)
     for word in words:
         if word == "-H":
             name, _, value = next(words).partition(":")
             headers[name] = value.strip()
+        elif word == "--data-urlencode":
+            name, _, value = next(words).partition("=")
+            query.append((name, value))
+        elif word == "-G":
+            assert "--data-urlencode" in args, "-G makes a query of what is given as data"
         else:
             assert not word.startswith("-"), f"tests know no option {word} of curl: add it here"
             urls.append(word)
     (url,) = urls
     assert urlsplit(url).scheme == "http", url
-    answer = httpx.get(url, headers=headers, timeout=60, trust_env=False)
+    answer = httpx.get(url, params=query or None, headers=headers, timeout=60, trust_env=False)
     return Done(0 if answer.is_success else 22, answer.text, "" if answer.is_success else answer.text)
