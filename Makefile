@@ -48,23 +48,23 @@ lock: .build/uv/.made ## rebuild the lock files from pyproject.toml and requirem
 	$(UV) $(LOCK) $(ARGS) requirements/uv.in --output-file requirements/uv.txt >/dev/null
 	$(UV) $(LOCK) $(ARGS) pyproject.toml --extra build --constraint requirements/constraints.in \
 	    --output-file requirements/run.txt >/dev/null
-	$(UV) $(LOCK) pyproject.toml --extra build --extra dev --constraint requirements/run.txt \
+	$(UV) $(LOCK) pyproject.toml --extra build --extra dev --extra spark --constraint requirements/run.txt \
 	    --output-file requirements/dev.txt >/dev/null
 	@! grep -nE '://|--(extra-)?index|--find-links|^/' requirements/*.txt
 
 # Tests start the servers themselves, as users of their own: the packages are kept from starting theirs.
 SERVERS := /usr/sbin/mariadbd /usr/bin/mariadb-install-db /usr/lib/postgresql/*/bin/initdb /usr/bin/prometheus \
-    /usr/bin/victoria-metrics
-servers: ## MariaDB, PostgreSQL, Prometheus and VictoriaMetrics for the tests, from the packages of Debian or Ubuntu
+    /usr/bin/victoria-metrics /usr/bin/java
+servers: ## MariaDB, PostgreSQL, Prometheus, VictoriaMetrics and Java for the tests, from the packages of Debian or Ubuntu
 	@ls $(SERVERS) >/dev/null 2>&1 || { \
 	    command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] || { \
-	        echo "The tests need mariadb-server, postgresql, prometheus and victoria-metrics: run \`sudo make servers\`, or install them yourself"; exit 1; }; \
-	    echo "Setting up: MariaDB, PostgreSQL, Prometheus and VictoriaMetrics"; \
+	        echo "The tests need mariadb-server, postgresql, prometheus, victoria-metrics and Java 17: run \`sudo make servers\`, or install them yourself"; exit 1; }; \
+	    echo "Setting up: MariaDB, PostgreSQL, Prometheus, VictoriaMetrics and Java"; \
 	    policy=/usr/sbin/policy-rc.d; [ -e $$policy ] || { trap "rm -f $$policy" EXIT; \
 	        printf '#!/bin/sh\nexit 101\n' > $$policy; chmod 755 $$policy; }; \
 	    export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && \
 	    apt-get -qq -y --no-install-recommends install mariadb-server postgresql \
-        prometheus victoria-metrics >/dev/null; }
+        prometheus victoria-metrics $$(ls /usr/bin/java >/dev/null 2>&1 || echo openjdk-17-jre-headless) >/dev/null; }
 
 setup: .venv/.made-run
 	$(install)

@@ -15,6 +15,7 @@ from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
 PREFIX = "KUBETALLY_"
 _SIMILAR = 0.5
 _SERVICE_HOST = re.compile(r"(KUBETALLY(?:_[A-Z0-9_]+)?)_SERVICE_HOST")
+_ENGINE = re.compile(r"duckdb|local\[(\*|[1-9]\d*)\]|spark://[^\s,/@:]+:\d{1,5}(,[^\s,/@:]+:\d{1,5})*")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
@@ -53,8 +54,12 @@ def _facts(
     is_url: bool = False,
     is_currency: bool = False,
     is_size: bool = False,
+    is_engine: bool = False,
 ) -> dict[str, Any]:
-    """is_url: of a source; its password is in no text of it. is_currency: a code of three letters. is_size: `10GB`."""
+    """is_url: of a source; its password is in no text of it. is_currency: a code of three letters. is_size: `10GB`.
+
+    is_engine: `duckdb`, or a master of Spark.
+    """
     return {
         "means": means,
         "name": name,
@@ -62,6 +67,7 @@ def _facts(
         "is_url": is_url,
         "is_currency": is_currency,
         "is_size": is_size,
+        "is_engine": is_engine,
     }
 
 
@@ -205,6 +211,15 @@ class Settings:
     attempts: int = _setting(3, "Maximum attempts per request to a source; 1 disables retries.")
     max_answer_mib: int = _setting(512, "Maximum size of an uncompressed answer, in MiB.")
     parallel_questions: int = _setting(4, "Maximum concurrent cost requests per source.")
+    engine: str = field(
+        default="duckdb",
+        metadata=_facts(
+            "What runs the queries of the native API: `duckdb` in the process; Spark on this machine, `local[*]` or "
+            "`local[N]` with its cores; a Spark cluster, `spark://host:port` (several masters: `,host:port`). "
+            "docs/service.md tells more.",
+            is_engine=True,
+        ),
+    )
     log_level: str | None = _setting(
         None,
         "Log level on standard error: debug, info, warning or error. If unset: error on a terminal; elsewhere info for "
@@ -268,6 +283,8 @@ def _parsed(name: str, text: str, setting: Any) -> Any:
             raise unusable_setting(name, str(error)) from error
     if setting.metadata["is_size"] and not (_SIZE.fullmatch(text) and size_in_bytes(text)):
         raise _invalid(name, "a size such as 10GB or 512MiB")
+    if setting.metadata["is_engine"] and not _ENGINE.fullmatch(text):
+        raise _invalid(name, "duckdb, local[*], local[N] or spark://host:port")
     if one_of:
         if text.lower() not in one_of:
             raise _invalid(name, f"{', '.join(one_of[:-1])} or {one_of[-1]}")

@@ -4,6 +4,7 @@ from tests.integration.databases import database, other_database, served_databas
 from tests.integration.metrics_servers import prometheus_with, recorded_prometheus, victoria_metrics
 from tests.integration.object_stores import object_store
 from tests.integration.small_disk import small_disk
+from tests.integration.spark_cluster import spark, spark_url
 from tests.integration.upstream import home, upstream
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "served_database",
     "server_of",
     "small_disk",
+    "spark",
+    "spark_url",
     "upstream",
     "victoria_metrics",
 ]

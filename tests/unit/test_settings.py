@@ -69,6 +69,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
             text, value = "eur", "EUR"
         if one.metadata["is_size"]:
             text, value = ("512MiB",) * 2
+        if one.metadata["is_engine"]:
+            text, value = ("spark://one:7077,two:7078",) * 2
         assert getattr(Settings.read({variable(one): f" {text} "}), one.name) == value, one.name
 
 
@@ -87,6 +89,10 @@ def test_unusable_currency_names_its_variable() -> None:
         *(("KUBETALLY_ATTEMPTS", text, "a whole number above zero") for text in ("1.5", "0", "-3", "many")),
         ("KUBETALLY_ALLOW_LINK_LOCAL", "maybe", "true or false"),
         *(("KUBETALLY_QUERY_CACHE", text, "a size such as 10GB or 512MiB") for text in ("10", "0GB", "-1GB", "much")),
+        *(
+            ("KUBETALLY_ENGINE", text, "duckdb, local[*], local[N] or spark://host:port")
+            for text in ("spark", "local", "local[0]", "spark://one", "spark://one:7077,", "yarn", "spark://a@one:1")
+        ),
         ("KUBETALLY_LOG_LEVEL", "loud", "debug, info, warning or error"),
     ],
 )

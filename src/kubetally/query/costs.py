@@ -151,7 +151,8 @@ def _value(rows: ir.Table, dimension: Dimension) -> ir.StringValue:
     if dimension.name in _MAPS:
         return rows[_MAPS[dimension.name]].get(dimension.key or "")
     if dimension.name == "service":
-        return services_of(rows)[0]
+        services = services_of(rows)
+        return ibis.ifelse(services.length() > 0, services[0], ibis.null("string"))
     return rows[dimension.name]
 
 

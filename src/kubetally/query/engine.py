@@ -48,7 +48,10 @@ def chosen(rows: ir.Table, scan: Scan) -> ir.Table:
 
 def union_of(scanned: Sequence[ir.Table], tables: Sequence[pa.Table]) -> ir.Table:
     """All rows of these as one table in the columns of the lake."""
-    parts = [*scanned, *(ibis.memtable(table.select(ALLOCATIONS.names), schema=_schema()) for table in tables)]
+    parts = [
+        *scanned,
+        *(ibis.memtable(table.select(ALLOCATIONS.names), schema=columns_of(ALLOCATIONS)) for table in tables),
+    ]
     if len(parts) == 1:
         return parts[0]
     if not parts:
@@ -56,9 +59,9 @@ def union_of(scanned: Sequence[ir.Table], tables: Sequence[pa.Table]) -> ir.Tabl
     return ibis.union(*(part.select(ALLOCATIONS.names) for part in parts))
 
 
-def _schema() -> ibis.Schema:
-    """The columns of the lake as engines read them from files: a key of a map may be null for them, unlike in Arrow."""
-    schema = ibis.Schema.from_pyarrow(ALLOCATIONS)
+def columns_of(arrow: pa.Schema) -> ibis.Schema:
+    """Columns as engines read them from files: a key of a map may be null for them, unlike in Arrow."""
+    schema = ibis.Schema.from_pyarrow(arrow)
     maps = {name: dt.Map(dt.string, type_.value_type) for name, type_ in schema.items() if type_.is_map()}
     return ibis.schema({**dict(schema.items()), **maps})
 
@@ -66,7 +69,7 @@ def _schema() -> ibis.Schema:
 def _upgraded(rows: ir.Table) -> ir.Table:
     """Rows of version 1 of the lake in the columns of now; null where it has no such column."""
     columns = {}
-    for name, type_ in _schema().items():
+    for name, type_ in columns_of(ALLOCATIONS).items():
         old = RENAMED.get(name, name)
         columns[name] = rows[old] if old in rows.columns else ibis.null(type_)
     columns["kind"] = rows.kind.cases(("unexplained", "difference"), else_=rows.kind)

@@ -16,7 +16,7 @@ from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.ledger.stores import Ledger
 from kubetally.query.answers import LedgerAnswers
-from kubetally.query.opening import open_duck
+from kubetally.query.opening import engine_opener
 from kubetally.query.reader import LedgerReader
 from kubetally.settings import Settings
 from kubetally.sources.opencost.client import day_requests
@@ -78,7 +78,7 @@ def run_service(
     secret, proxies = secret_of(settings), TrustedProxies.parse(settings.trusted_proxies)
     with (
         open_service(settings, clock, collects=collects) as (ledger, service, storage),
-        LedgerReader(ledger, open_duck) as reader,
+        LedgerReader(ledger, engine_opener(settings.engine)) as reader,
     ):
         app = create_app(
             service,
