@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
-from kubetally.domain.question.cost_question import CostQuestion, Idle
+from kubetally.domain.question.cost_question import NOTHING_SHARED, CostQuestion, Idle, Sharing, Split
 from kubetally.domain.question.group import parse_group
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
@@ -107,6 +107,7 @@ def home(tmp_path: Path, engine: DuckEngine) -> Home:
     text=st.sampled_from(FILTERS),
     step=st.sampled_from([None, *Step]),
     idle=st.sampled_from(Idle),
+    sharing=st.sampled_from([NOTHING_SHARED, Sharing(("shop",)), Sharing(("batch",), split=Split.EVEN)]),
 )
 def test_sums_of_some_days_give_the_rows_of_all(
     engine: DuckEngine,
@@ -118,6 +119,7 @@ def test_sums_of_some_days_give_the_rows_of_all(
     text: str,
     step: Step | None,
     idle: Idle,
+    sharing: Sharing,
 ) -> None:
     """Some collections are rolled up, one of them is not wanted, and rows of the others are beside."""
     tables = [ledger(days, "a" * 8), ledger(others, "b" * 8)]
@@ -126,7 +128,7 @@ def test_sums_of_some_days_give_the_rows_of_all(
         for table, name in zip(tables, "ab", strict=True)
         for id_, its in _by_collection(table, name)
     ]
-    question = query(group, filter=parse_v2(text), step=step, idle=idle)
+    question = query(group, filter=parse_v2(text), step=step, idle=idle, sharing=sharing)
     grain = grain_of(question)
     assert grain is not None
     wanted = [entry for number, entry in enumerate(collections) if number != stale]

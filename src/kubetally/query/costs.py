@@ -4,7 +4,8 @@ The engine filters, groups and adds. Accounts, lines and components are put in p
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import reduce
 from operator import or_
@@ -17,13 +18,15 @@ from ibis import ir
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours, sum_of_known
-from kubetally.domain.question.cost_question import CostQuestion, Idle
+from kubetally.domain.question.cost_question import NOTHING_SHARED, CostQuestion, Idle
 from kubetally.domain.question.filter import Field, Filter
 from kubetally.domain.question.group import Dimension
-from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of
+from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of, decide
 from kubetally.domain.report import CostRow
 from kubetally.query.accounts import Accounts, by_account, for_component, for_currency, line_passes
 from kubetally.query.predicate import is_one_of, predicate, services_of
+from kubetally.query.rollup_choice import grain_of
+from kubetally.query.sharing import given_to_namespaces, given_to_rows, without_shared
 from kubetally.query.sums import (
     COSTS,
     RATED,
@@ -47,6 +50,8 @@ _TRUNCATIONS = {"week": "W", "month": "M"}
 _NO_COSTS = dict.fromkeys(COSTS, 0)
 _OF_LINES = frozenset({Field.CLUSTER, Field.ORGANIZATION, Field.CURRENCY, Field.COMPONENT})
 """Fields that a line has as its account's workloads have them."""
+_OF_NAMESPACES = _OF_LINES | {Field.NAMESPACE, Field.KIND}
+"""Fields that all workloads of a namespace and account have alike."""
 
 
 class _Part(NamedTuple):
@@ -70,13 +75,17 @@ def cost_rows(
     """
     filters = _filters(question, currency)
     shown = [component for component in Component if filters[component] != NO_ROW]
-    parts = list(_grouped(run, rows, question, filters, accounts))
+    sharing = question.sharing
+    kept = rows if sharing.is_nothing else without_shared(run, rows, sharing)
+    parts = list(_grouped(run, kept, question, filters, accounts))
     if question.idle in (Idle.WEIGHTED, Idle.EVEN):
-        if _is_by_line(question.filter):
+        if sharing.is_nothing and _is_by_line(question.filter):
             lost = _less_shares(parts, question)
         else:
             lost = _less_idle(run, rows, question, filters, accounts)
         parts = [_with_shares(part) for part in parts] + list(lost)
+    if not sharing.is_nothing and filters[Component.SHARED] != NO_ROW:
+        parts += _given(run, rows, question, filters[Component.SHARED], accounts)
     merged = defaultdict[Any, list[_Part]](list)
     for part in parts:
         merged[_identity(part, question, accounts)].append(part)
@@ -95,9 +104,13 @@ def _grouped(
         sums |= quantities_of(rows, tests)
     elif not _is_by_component(question):
         sums |= hours_of(rows) | {WASTE: waste_of(rows)}
-    keys = _keys(rows, question)
-    table = _passing(rows, tested)
-    answer = table.group_by(**keys).agg(**sums) if keys else table.agg(**sums, rows=table.count())
+    return _added(run, _passing(rows, tested), _keys(rows, question), sums, question)
+
+
+def _added(
+    run: Run, rows: ir.Table, keys: Mapping[str, ir.Value], sums: Mapping[str, ir.Scalar], question: CostQuestion
+) -> Iterator[_Part]:
+    answer = rows.group_by(**keys).agg(**sums) if keys else rows.agg(**sums, rows=rows.count())
     return _parts(run(answer), question)
 
 
@@ -238,6 +251,31 @@ def _less_idle(
         if any(lost.values()):
             start = _as_date(shared["start"][at]) if "start" in shared else None
             yield _lost(account_id, start, question, lost)
+
+
+def _given(run: Run, rows: ir.Table, question: CostQuestion, condition: Filter, accounts: Accounts) -> Iterator[_Part]:
+    """What workloads are given of shared cost, as rows of the same kinds. condition: for that component."""
+
+    def wanted(table: ir.Table) -> dict[str, ir.Value]:
+        return _keys(table, question) | {"passes": _test(condition, table, accounts)}
+
+    given = given_to_namespaces(rows, question)
+    if _needs_rows(question):
+        # Namespaces are left out as a whole or not at all: what a row is given depends on all rows of its namespace.
+        possible = decide(condition, lambda part: None if part.field in _OF_NAMESPACES else True)
+        some = rows.filter(_test(possible, rows, accounts))
+        given = given_to_rows(some, given, question, wanted(some))
+    else:
+        given = given.mutate(**wanted(given))
+    given = given.filter(given.passes)
+    keys = {name: given[name] for name in _keys(rows, question)}
+    for part in _added(run, given, keys, {"shared_cost": given.given.sum()}, question):
+        yield part._replace(sums=_NO_COSTS | part.sums)
+
+
+def _needs_rows(question: CostQuestion) -> bool:
+    """Whether sums by account, day, kind and namespace can't answer a question, whatever is shared."""
+    return grain_of(replace(question, sharing=NOTHING_SHARED)) is None
 
 
 def _identity(part: _Part, question: CostQuestion, accounts: Accounts) -> tuple[Any, ...]:
