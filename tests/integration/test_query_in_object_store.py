@@ -9,22 +9,14 @@ from litestar.testing import TestClient
 
 from kubetally.domain.damage import DayDamaged
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.ports.lake import Scan, StoredRows
-from kubetally.query.opening import open_duck
-from kubetally.query.reader import LedgerReader
-from kubetally.query.reports import LedgerReports
 from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.file_cache import QueryCacheUnusable
-from kubetally.tasks import calculate_here
-from kubetally.web.app import create_app
 from kubetally.wiring.ledger import lake_location
 from tests.integration.object_stores import ObjectStore
 from tests.integration.small_disk import fill
-from tests.integration.test_native_api import DAYS, ONE, Home
-from tests.served import FixedClock
-from tests.service import SECRET
+from tests.native import DAYS, ONE, Home, native_client
 
 QUESTIONS = [
     ("costs", {"group": "namespace"}),
@@ -60,20 +52,10 @@ def bucket(tmp_path: Path, object_store: ObjectStore) -> Bucket:
     return Bucket(tmp_path, object_store, tmp_path)
 
 
-def client_of(home: Home) -> Iterator[TestClient[Any]]:
-    service = CostService(home.accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
-    with LedgerReader(home, open_duck) as reader:
-        app = create_app(service, SECRET, version="0", clock=FixedClock(), ledger=LedgerReports(reader))
-        with TestClient(app) as client:
-            client.headers["Secret"] = SECRET
-            yield client
-
-
 @pytest.fixture
 def clients(bucket: Bucket) -> Iterator[list[TestClient[Any]]]:
-    for on_disk in client_of(bucket.disk):
-        for in_bucket in client_of(bucket.home):
-            yield [on_disk, in_bucket]
+    with native_client(bucket.disk) as on_disk, native_client(bucket.home) as in_bucket:
+        yield [on_disk, in_bucket]
 
 
 def body(client: TestClient[Any], path: str, **parameters: str) -> bytes:

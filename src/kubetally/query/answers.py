@@ -1,6 +1,6 @@
 """Answers of the native API: each is prepared from a snapshot, and computed only if nobody has it already."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 
 from kubetally.cache import Prepared, digest_of
@@ -66,6 +66,6 @@ class LedgerAnswers:
 
     def export(
         self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """The rows of an answer as a file, piece by piece; without group the stored rows."""
         return self._reports.export(question, order, top, format_)

@@ -15,7 +15,7 @@ from kubetally.ledger.ports.lake import Scan
 from kubetally.query.engine import chosen, union_of
 
 _MAX_TABLES = 64
-_ROWS_PER_BATCH = 20_000
+_ROWS_PER_BATCH = 20_480
 
 
 class DuckEngine:
@@ -48,7 +48,8 @@ class DuckEngine:
         with self._running, _translated():
             # Ibis 12 asks DuckDB 2 for batches by a name that is gone.
             relation = self._connection.con.sql(self._connection.compile(expression))
-            yield from relation.to_arrow_reader(_ROWS_PER_BATCH)
+            with relation.to_arrow_reader(_ROWS_PER_BATCH) as reader:
+                yield from reader
 
     def close(self) -> None:
         """See `Engine.close`."""

@@ -1,7 +1,7 @@
 """Reports of the ledger: what accounts cost, grouped as asked, from stored days alone. All calls block."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 from kubetally import logs
@@ -82,7 +82,7 @@ class LedgerReports:
 
     def export(
         self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """The rows of an answer as a file, piece by piece; without group the stored rows. Raises as `costs`.
 
         It has an engine of its own, so that a slow reader holds no other question.

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from kubetally.domain.report import CostReport, LabelReport
 from kubetally.present.cost_report import Shown
 from kubetally.tasks import Calculate
 from kubetally.web.v1.etag import is_known, tagged, unchanged
+from kubetally.web.v1.file_stream import Pieces
 from kubetally.web.v1.parameters import Page
 from kubetally.web.v1.query_string import InvalidParameter
 
@@ -49,9 +50,7 @@ class LedgerQueries(Protocol):
     def labels(self, question: CostQuestion) -> Prepared[LabelReport]:
         """The keys of labels with their cost."""
 
-    def export(
-        self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat
-    ) -> Iterator[bytes]:
+    def export(self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat) -> Pieces:
         """The rows of an answer as a file, piece by piece; without group the stored rows."""
 
 
