@@ -22,7 +22,7 @@ from tests.served import NOON_AFTER, FixedClock
 from tests.service import SECRET, cost_service, serving
 
 FROM_DATABASE = ("clusters", "coverage")
-PATHS = ["costs", "compare", "labels", "clusters", "coverage", "balance"]
+PATHS = ["costs", "compare", "assets", "labels", "clusters", "coverage", "balance"]
 
 
 @dataclass

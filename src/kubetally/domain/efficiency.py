@@ -38,7 +38,7 @@ class Hours(NamedTuple):
 
     def rounded(self) -> "Hours":
         """To `SIGNIFICANT_DIGITS`; what is unknown stays unknown."""
-        return Hours(*[None if amount is None else _rounded(amount) for amount in self])  # type: ignore[arg-type]
+        return Hours(*[None if amount is None else round_amount(amount) for amount in self])  # type: ignore[arg-type]
 
     @classmethod
     def sum(cls, many: Iterable["Hours"]) -> "Hours":
@@ -80,7 +80,7 @@ class RatedHours(NamedTuple):
 
     def rounded(self) -> "RatedHours":
         """To `SIGNIFICANT_DIGITS`."""
-        return RatedHours(*map(_rounded, self))
+        return RatedHours(*map(round_amount, self))
 
     @classmethod
     def of(cls, rows: Iterable[Hours]) -> "RatedHours":
@@ -127,7 +127,8 @@ def sum_of_known(column: Sequence[float | None]) -> float | None:
     return fsum(known) if known else None
 
 
-def _rounded(amount: float) -> float:
+def round_amount(amount: float) -> float:
+    """To `SIGNIFICANT_DIGITS`, so that no order of addition shows."""
     return float(f"{amount:.{SIGNIFICANT_DIGITS}g}")
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 from kubetally.cache import Prepared, digest_of
 from kubetally.domain.account_report import AccountsReport, CoverageReport
+from kubetally.domain.asset_report import AssetQuestion, AssetReport
 from kubetally.domain.balance import BalanceReport
 from kubetally.domain.compare import CompareQuestion, Comparison
 from kubetally.domain.day_request import DayRequests, no_requests
@@ -13,6 +14,7 @@ from kubetally.domain.question.arrange import Order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.report import CostReport, LabelReport
 from kubetally.query.account_reports import AccountReports
+from kubetally.query.assets import AssetReports
 from kubetally.query.balance import BalanceReports
 from kubetally.query.comparison import snapshots_of_one_moment
 from kubetally.query.explain import Explainer, by_rows
@@ -27,6 +29,7 @@ class LedgerAnswers:
         """`requests`: what sources are asked for a day."""
         self._reader, self._reports, self._explainer = reader, LedgerReports(reader), Explainer(reader, requests)
         self._accounts, self._balances = AccountReports(reader), BalanceReports(reader)
+        self._assets = AssetReports(reader)
 
     def costs(self, question: CostQuestion) -> Prepared[CostReport]:
         """What accounts cost, rows in no order."""
@@ -41,6 +44,10 @@ class LedgerAnswers:
     def coverage(self, question: CostQuestion) -> Prepared[CoverageReport]:
         """What is known of each day of the accounts."""
         return self._accounts.coverage(question)
+
+    def assets(self, question: AssetQuestion) -> Prepared[AssetReport]:
+        """What assets cost, highest cost first."""
+        return self._assets.assets(question)
 
     def balance(self, question: CostQuestion) -> Prepared[BalanceReport]:
         """Bill and use against each other."""

@@ -47,9 +47,14 @@ def issues_of_facts(facts: Sequence[FactSum], readable: int) -> Iterator[Issue]:
 
 def issues_of_failures(days: Sequence[CoveredDay]) -> Iterator[Issue]:
     """One issue for each code of days that are not in the answer because they failed or are damaged."""
+    return issues_of_errors(day for day in days if not day.has_costs and day.last_error is not None)
+
+
+def issues_of_errors(days: Iterable[CoveredDay]) -> Iterator[Issue]:
+    """One issue for each code of the last attempts of these days."""
     failed = defaultdict[tuple[str, str], list[CoveredDay]](list)
     for day in days:
-        if not day.has_costs and day.last_error is not None:
+        if day.last_error is not None:
             failed[day.last_error].append(day)
     for (code, why), its in failed.items():
         about = {"accounts": sorted({day.account_id for day in its}), "days": len(its), "code": code}

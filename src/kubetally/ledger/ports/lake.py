@@ -123,6 +123,14 @@ LOST = -1
 _NOTHING_NOTED: NotedLog = {}
 
 
+@dataclass(frozen=True, slots=True)
+class AssetScans:
+    """Files with assets. without: the collections that have no assets in them."""
+
+    scans: Sequence[Scan]
+    without: frozenset[str]
+
+
 class LakeFiles(Protocol):
     """The files of a lake, for a query to read. Raises StoreError."""
 
@@ -131,6 +139,12 @@ class LakeFiles(Protocol):
 
         They are of one version of each table, but for rows that were replaced in it.
         Raises: CollectionGone, DayDamaged.
+        """
+
+    def asset_scans(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> AssetScans:
+        """The files that have the assets of these collections, of the newest version of each table.
+
+        accounts: as for `scans`. Raises: DayDamaged.
         """
 
     def local(self, scans: Sequence[Scan]) -> LocalScans:

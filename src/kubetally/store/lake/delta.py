@@ -20,6 +20,7 @@ from kubetally.domain.row import Row
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
 from kubetally.ledger.ports.lake import (
     HISTORY_KEPT,
+    AssetScans,
     Lengthen,
     LocalScans,
     LogFile,
@@ -150,6 +151,9 @@ class DeltaLake:
 
     def scans(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> list[Scan]:
         return self._scans.plan(stored, accounts)
+
+    def asset_scans(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> AssetScans:
+        return self._scans.plan_assets(stored, accounts)
 
     def local(self, scans: Sequence[Scan]) -> LocalScans:
         return self._copies.of(scans)

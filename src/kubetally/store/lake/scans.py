@@ -1,7 +1,7 @@
 """Which files an answer reads: those that hold the rows of given collections, at one version of each table."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial
@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from kubetally.domain.damage import CollectionGone
-from kubetally.ledger.ports.lake import Scan, StoredRows
+from kubetally.ledger.ports.lake import AssetScans, Scan, StoredRows
 from kubetally.store.lake.files import DataFile
 from kubetally.store.lake.open_table import Snapshot
 from kubetally.store.lake.storage import MissingFile
@@ -63,10 +63,31 @@ class ScanPlanner:
                 of_day = partial(self._of_day, pair.rows, snapshot, accounts)
                 for files in readers.map(of_day, days, days.values()):
                     found += files
-        scans = defaultdict[Any, list[str]](list)
-        for path, *which in found:
-            scans[tuple(which)].append(path)
-        return [Scan(tuple(paths), *which) for which, paths in scans.items()]
+        return _scans_of(found)
+
+    def plan_assets(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> AssetScans:
+        """The files that have the assets of these collections, and the collections without any. Raises DayDamaged."""
+        found, without = list[_File](), set[str]()
+        for pair, is_running in ((self._pairs.days, False), (self._pairs.running, True)):
+            days = defaultdict[date, dict[str, StoredRows]](dict)
+            for rows in stored:
+                if rows.is_running is is_running:
+                    days[rows.day][rows.id] = rows
+            if not days:
+                continue
+            snapshot = pair.assets.newest()
+            with ThreadPoolExecutor(_READERS) as readers:
+                of_day = partial(self._assets_of_day, pair.assets, snapshot, accounts)
+                for files, left in readers.map(of_day, days, days.values()):
+                    found += files
+                    without |= left
+        return AssetScans(_scans_of(found), frozenset(without))
+
+    def _assets_of_day(
+        self, table: DayTable, newest: Snapshot, accounts: frozenset[str], day: date, wanted: dict[str, StoredRows]
+    ) -> tuple[list[_File], set[str]]:
+        files = list(self._in_snapshot(table, newest, accounts, day, wanted))
+        return files, set(wanted)
 
     def _of_day(
         self,
@@ -129,3 +150,11 @@ class ScanPlanner:
                 self._contents.clear()
             self._contents[key] = content
         return content
+
+
+def _scans_of(files: Iterable[_File]) -> list[Scan]:
+    """Files with the same rows that count as one scan each."""
+    scans = defaultdict[Any, list[str]](list)
+    for path, *which in files:
+        scans[tuple(which)].append(path)
+    return [Scan(tuple(paths), *which) for which, paths in scans.items()]

@@ -11,6 +11,7 @@ from litestar.response import Response
 
 from kubetally.cache import AsyncCache, Prepared, digest_of
 from kubetally.domain.account_report import AccountsReport, CoverageReport
+from kubetally.domain.asset_report import AssetQuestion, AssetReport
 from kubetally.domain.balance import BalanceReport
 from kubetally.domain.compare import CompareQuestion, Comparison
 from kubetally.domain.errors import Gone
@@ -37,6 +38,9 @@ class LedgerQueries(Protocol):
 
     def coverage(self, question: CostQuestion) -> Prepared[CoverageReport]:
         """What is known of each day of the accounts."""
+
+    def assets(self, question: AssetQuestion) -> Prepared[AssetReport]:
+        """What assets cost, highest cost first."""
 
     def balance(self, question: CostQuestion) -> Prepared[BalanceReport]:
         """Bill and use against each other, in each step of the window."""

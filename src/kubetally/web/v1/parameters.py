@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from kubetally.domain.asset_report import GROUPABLE, AssetQuestion, parse_asset_group
 from kubetally.domain.compare import COMPARED_FIGURES, LARGEST_CHANGE_FIRST, CompareQuestion
 from kubetally.domain.errors import RequestError
 from kubetally.domain.question.arrange import COST_FIGURES, DEFAULT_ORDER, Figures, Order, parse_order
@@ -100,6 +101,22 @@ BALANCE_FILTER: Final[Parameter[Filter]] = replace(
     meaning="Which accounts count, in OpenCost's v2 grammar, on cluster, organization and currency. Default: all.",
     parse=filter_on(*_ACCOUNT_FIELDS, Field.CURRENCY),
 )
+ASSET_FILTER: Final[Parameter[Filter]] = replace(
+    ACCOUNT_FILTER,
+    meaning="Which assets count, in OpenCost's v2 grammar, on cluster, organization, currency, kind (type of the "
+    "asset), node (name of a node), provider (its id), namespace (of the claim on a disk) and label. Default: all.",
+    parse=filter_on(
+        *(*_ACCOUNT_FIELDS, Field.CURRENCY, Field.KIND),
+        *(Field.NODE, Field.PROVIDER, Field.NAMESPACE, Field.LABEL),
+    ),
+)
+ASSET_GROUP: Final[Parameter[tuple[str, ...]]] = Parameter(
+    "group",
+    f"Comma list of {', '.join(GROUPABLE)}. Default: each asset by itself.",
+    parse_asset_group,
+    (),
+    text(),
+)
 AS_OF: Final[Parameter[datetime | None]] = Parameter(
     "as_of", "An instant: figures as they were stored then. Default: now.", parse_instant, None, text()
 )
@@ -187,6 +204,7 @@ COMPARE: Final[Parameters] = (
 EXPLAIN: Final[Parameters] = tuple(
     parameter for parameter in COSTS if parameter not in (GROUP, STEP, ORDER, TOP, LIMIT, CURSOR)
 )
+ASSETS: Final[Parameters] = (START, END, ASSET_FILTER, ASSET_GROUP, LIMIT, CURSOR)
 ACCOUNTS: Final[Parameters] = (START, END, ACCOUNT_FILTER, LIMIT, CURSOR)
 BALANCE: Final[Parameters] = (START, END, BALANCE_FILTER, STEP, LIMIT, CURSOR)
 EXPORT: Final[Parameters] = (*_GROUPED, FORMAT)
@@ -237,6 +255,12 @@ def parse_accounts(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
     values = parse_parameters(query, ACCOUNTS)
     question = CostQuestion(parse_days(values, now), group=(), filter=ACCOUNT_FILTER.of(values))
     return question, _plain_page(values)
+
+
+def parse_assets(query: bytes, now: datetime) -> tuple[AssetQuestion, Page]:
+    """The question and the page of `assets`. Raises InvalidParameter."""
+    values = parse_parameters(query, ASSETS)
+    return AssetQuestion(parse_days(values, now), ASSET_GROUP.of(values), ASSET_FILTER.of(values)), _plain_page(values)
 
 
 def parse_balance(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:

@@ -7,6 +7,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from kubetally.web.secret import Secret
+from kubetally.web.v1.assets import assets_endpoint
 from kubetally.web.v1.balance import balance_endpoint
 from kubetally.web.v1.clusters import clusters_endpoint
 from kubetally.web.v1.compare import compare_endpoint
@@ -38,6 +39,7 @@ def native_api(api: NativeApi, secret: Secret) -> Router:
             explain_endpoint(api),
             exports_endpoint(api),
             labels_endpoint(api),
+            assets_endpoint(api),
             balance_endpoint(api),
             coverage_endpoint(api),
         ],

@@ -1,0 +1,120 @@
+"""What assets cost as a body of the native API."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
+
+from kubetally.domain import asset_report
+from kubetally.domain.asset_report import ATTRIBUTES, IDENTITY
+from kubetally.domain.money import to_number
+from kubetally.domain.question.partial import EVERY_ROW
+from kubetally.domain.window import rfc3339
+from kubetally.present.bodies import Costs, Coverage
+from kubetally.present.cost_report import MAX_ISSUES, LedgerIssue, Shown, filter_tree
+
+
+class AssetQuestion(Struct, forbid_unknown_fields=True):
+    """The question as understood, with its defaults; `filter` is a tree, with positions in its text."""
+
+    start: str
+    end: str
+    group: list[str]
+    filter: dict[str, Any] | None
+    limit: int
+
+
+@dataclass
+class AssetTotal(Costs):
+    """All assets together."""
+
+
+@dataclass
+class AssetHours:
+    """How long assets existed, and what they offered meanwhile; null where unknown."""
+
+    hours: float | None
+    cpu_core_hours: float | None
+    ram_byte_hours: float | None
+    gpu_hours: float | None
+    byte_hours: float | None
+    byte_hours_used: float | None
+
+
+@dataclass
+class _AssetKey:
+    key: dict[str, str | None]
+    cloud_account_id: str | None
+    attributes: dict[str, str | None]
+
+
+@dataclass
+class AssetRow(AssetHours, Costs, _AssetKey):
+    """An asset over its days, or a group of assets, whose `attributes` are empty.
+
+    `outside_cost`: what assets of the type other cost, which is in no component and in no total. `adjustment`: part of
+    the costs. `discount`: fraction that was taken off CPU and RAM; null where it differs. `share`: of the total.
+    `asset_days`: how many days of assets are in it.
+    """
+
+    outside_cost: float | None
+    adjustment: float
+    discount: float | None
+    share: float | None
+    asset_days: int
+
+
+class Assets(Struct, forbid_unknown_fields=True):
+    """The rows, highest cost first. `count`: on all pages; `next`: the cursor of the next page."""
+
+    question: AssetQuestion
+    currency: str | None
+    total: AssetTotal
+    rows: list[AssetRow]
+    count: int
+    next: str | None
+    coverage: Coverage
+    assets_complete: bool
+    issues: list[LedgerIssue]
+
+
+def assets_body(report: asset_report.AssetReport, shown: Shown[asset_report.AssetRow]) -> Assets:
+    """The body of assets."""
+    question = report.question
+    is_known = report.coverage.hours_covered > 0
+    total = [to_number(amount) if is_known else None for amount in (report.bill.total, *report.bill)]
+    return Assets(
+        question=AssetQuestion(
+            rfc3339(question.window.start),
+            rfc3339(question.window.end),
+            list(question.group),
+            None if question.filter == EVERY_ROW else filter_tree(question.filter),
+            shown.limit,
+        ),
+        currency=report.currency,
+        total=AssetTotal(*total),
+        rows=[_row(row, report) for row in shown.rows],
+        count=shown.rows_in_all,
+        next=shown.next,
+        coverage=Coverage.of(report.coverage),
+        assets_complete=report.assets_complete,
+        issues=[LedgerIssue.of(issue) for issue in report.issues[:MAX_ISSUES]],
+    )
+
+
+def _row(row: asset_report.AssetRow, report: asset_report.AssetReport) -> AssetRow:
+    names = report.question.group or IDENTITY
+    costs = [None if amount is None else to_number(amount) for amount in row.costs]
+    return AssetRow(  # type: ignore[call-arg, misc]
+        dict(zip(names, row.key, strict=True)),
+        row.account_id,
+        dict(zip(ATTRIBUTES, row.attributes, strict=True)) if row.attributes else {},
+        to_number(row.total),
+        *costs,  # type: ignore[arg-type]
+        *row.hours,
+        outside_cost=None if row.outside is None else to_number(row.outside),
+        adjustment=to_number(row.adjustment),
+        discount=row.discount,
+        share=round(row.total / report.bill.total, 6) if report.bill.total else None,
+        asset_days=row.days,
+    )

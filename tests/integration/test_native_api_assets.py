@@ -1,0 +1,192 @@
+"""`/api/v1/assets`: every view of the assets has the same sum, and only assets of confirmed days count."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubetally.domain.asset import Asset, AssetDetails, AssetType
+from kubetally.domain.collection import ASSETS_DAMAGED, window_of
+from kubetally.domain.component import Costs
+from tests.cluster_days import DAY, cluster_day
+from tests.native import DAYS, ONE, TWO, Home, native_client
+from tests.served import NOON_AFTER
+
+NEXT_DAY = date(2026, 11, 21)
+
+
+def node(name: str, day: date, cost: int, **more: Any) -> Asset:
+    costs = Costs(cpu=cost, ram=cost // 3)
+    details = AssetDetails(pool="spot", zone="a", cpu_core_hours=96.0)
+    facts = {"provider_id": f"i-{name}", "node_type": "m5", "hours": 24.0, "discount": 0.3, "details": details}
+    return Asset(
+        AssetType.NODE, name, frozenset({name}), window_of(day), costs, labels={"team": name}, **(facts | more)
+    )
+
+
+def disk(name: str, day: date, cost: int) -> Asset:
+    details = AssetDetails(storage_class="ssd", claim_namespace="shop", claim_name="data", byte_hours=2.0**34)
+    return Asset(
+        AssetType.DISK,
+        name,
+        frozenset({name}),
+        window_of(day),
+        Costs(pv=cost),
+        hours=24.0,
+        adjustment=-5,
+        details=details,
+    )
+
+
+def other(day: date) -> Asset:
+    details = AssetDetails(source_type="Cloud", amount=7_000_000)
+    return Asset(AssetType.OTHER, "bucket", frozenset({"bucket"}), window_of(day), details=details)
+
+
+def store(home: Home, account: str, day: date, assets: list[Asset], generation: int = 1) -> None:
+    home.store(cluster_day(account, generation, day=day, assets=assets))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path)
+    store(home, ONE, DAY, [node("n1", DAY, 10_000_001), node("n2", DAY, 5_000_000), disk("d1", DAY, 3_000_000)])
+    store(home, ONE, NEXT_DAY, [node("n1", NEXT_DAY, 20_000_002, discount=0.2), other(NEXT_DAY)])
+    store(home, TWO, DAY, [node("n1", DAY, 1_000_000, provider_id=None)])
+    return home
+
+
+@contextmanager
+def asking(home: Home) -> Iterator[Any]:
+    with native_client(home) as client:
+
+        def ask(**parameters: object) -> dict[str, Any]:
+            response = client.get("/api/v1/assets", params=DAYS | parameters)
+            assert response.status_code == 200, response.text
+            body: dict[str, Any] = response.json()
+            while body["next"]:
+                page = client.get("/api/v1/assets", params=DAYS | parameters | {"cursor": body["next"]}).json()
+                body["rows"] += page["rows"]
+                body["next"] = page["next"]
+            return body
+
+        yield ask
+
+
+def money(amount: float | None) -> Decimal:
+    return Decimal(str(amount or 0)).quantize(Decimal("1e-6"))
+
+
+def total(body: dict[str, Any]) -> Decimal:
+    return sum((money(row["total_cost"]) for row in body["rows"]), Decimal())
+
+
+def test_asset_is_one_row_over_its_days(home: Home) -> None:
+    with asking(home) as ask:
+        body = ask()
+    first = body["rows"][0]
+    assert first["key"] == {"cluster": "cluster-1", "asset_type": "node", "name": "n1", "provider_id": "i-n1"}
+    assert (first["cpu_cost"], first["ram_cost"], first["total_cost"]) == (30.000003, 10.0, 40.000003)
+    assert (first["hours"], first["cpu_core_hours"], first["asset_days"]) == (48, 192, 2)
+    assert first["discount"] is None  # it differs
+    assert (first["attributes"]["node_type"], first["attributes"]["pool"], first["attributes"]["zone"]) == (
+        "m5",
+        "spot",
+        "a",
+    )
+    assert first["cloud_account_id"] == ONE
+    (its_disk,) = [row for row in body["rows"] if row["key"]["asset_type"] == "disk"]
+    assert (its_disk["pv_cost"], its_disk["adjustment"], its_disk["byte_hours"]) == (3.0, -0.000005, 17_179_869_000)
+    assert its_disk["attributes"]["claim_namespace"] == "shop"
+    assert len(body["rows"]) == body["count"] == 5
+
+
+@pytest.mark.parametrize("group", ["", "cluster", "asset_type", "node_type", "zone,pool", "cluster,storage_class"])
+def test_every_group_and_page_has_the_same_sum(home: Home, group: str) -> None:
+    with asking(home) as ask:
+        whole = ask()
+        body = ask(group=group, limit=1)
+    assert (
+        total(body) == money(body["total"]["total_cost"]) == money(whole["total"]["total_cost"]) == Decimal("51.000002")
+    )
+    assert (
+        len(body["rows"]) == body["count"] == len({(str(row["key"]), row["cloud_account_id"]) for row in body["rows"]})
+    )
+    if group:
+        assert all(list(row["key"]) == group.split(",") and row["attributes"] == {} for row in body["rows"])
+
+
+def test_asset_of_an_unknown_type_is_outside_the_total(home: Home) -> None:
+    with asking(home) as ask:
+        (row,) = ask(filter='kind:"other"')["rows"]
+    assert (row["total_cost"], row["outside_cost"], row["key"]["name"]) == (0, 7.0, "bucket")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('cluster:"cluster-2"', ["n1"]),
+        ('kind:"node"+cluster:"cluster-1"', ["n1", "n2"]),
+        ('node:"n2"', ["n2"]),
+        ('namespace:"shop"', ["d1"]),
+        ('provider:"i-n1"', ["n1"]),
+        ('label[team]:"n2"', ["n2"]),
+        ('currency:"EUR"', []),
+        ('cluster:"nobody"', []),
+    ],
+)
+def test_filter_and_its_complement_have_the_whole(home: Home, text: str, names: list[str]) -> None:
+    negated = text.replace('kind:"node"+cluster:"cluster-1"', 'kind!:"node"|cluster!:"cluster-1"')
+    negated = text.replace(':"', '!:"') if negated == text else negated
+    with asking(home) as ask:
+        found, others, whole = ask(filter=text), ask(filter=negated), ask()
+    assert [row["key"]["name"] for row in found["rows"]] == names
+    assert total(found) + total(others) == total(whole)
+
+
+def test_assets_of_replaced_and_unconfirmed_days_do_not_count(home: Home) -> None:
+    store(home, ONE, NEXT_DAY, [node("n9", NEXT_DAY, 9_000_000)], 2)
+    unconfirmed = cluster_day(ONE, 3, day=NEXT_DAY, assets=[node("n10", NEXT_DAY, 1)])
+    home.coverage.intend([unconfirmed.collection])
+    home.lake.put([unconfirmed])
+    with asking(home) as ask:
+        names = {row["key"]["name"] for row in ask(filter='cluster:"cluster-1"')["rows"]}
+    assert names == {"n1", "n2", "n9", "d1"}
+
+
+def test_running_day_counts(home: Home) -> None:
+    day = date(2026, 11, 23)
+    home.store(cluster_day(TWO, 1, day=day, assets=[node("n7", day, 2_000_000)], is_running=True))
+    with asking(home) as ask:
+        body = ask(start="2026-11-23", end="2026-11-24")
+    assert [row["key"]["name"] for row in body["rows"]] == ["n7"]
+
+
+def test_day_with_damaged_assets_is_an_issue(home: Home) -> None:
+    home.coverage.failed(ONE, NEXT_DAY, NOON_AFTER, code=ASSETS_DAMAGED, message="checksum differs")
+    with asking(home) as ask:
+        body = ask(filter='cluster:"cluster-1"')
+    assert body["rows"][0]["cpu_cost"] == 10.000001
+    assert [(issue["code"], issue["days"]) for issue in body["issues"]] == [(ASSETS_DAMAGED, 1)]
+
+
+def test_without_data_the_total_is_unknown(home: Home) -> None:
+    with asking(home) as ask:
+        body = ask(start="2026-11-10", end="2026-11-11")
+        nothing = ask(filter='node:"nobody"')
+    assert (body["rows"], body["total"]["total_cost"], body["assets_complete"]) == ([], None, False)
+    assert (nothing["rows"], nothing["total"]["total_cost"]) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "parameter"),
+    [({"group": "pod"}, "group"), ({"group": "zone,zone"}, "group"), ({"filter": 'pod:"x"'}, "filter")],
+)
+def test_bad_question_names_the_parameter(home: Home, parameters: dict[str, str], parameter: str) -> None:
+    with native_client(home) as client:
+        response = client.get("/api/v1/assets", params=DAYS | parameters)
+    assert (response.status_code, response.json()["parameter"]) == (400, parameter)
