@@ -157,6 +157,39 @@ def test_table_adds_up_and_names_what_has_no_value(stored: Home) -> None:
     assert "note: management was not measured on 6 of 6 days" in done.out
 
 
+def test_comparison_says_why_costs_changed(stored: Home, replay: ReplayServer) -> None:
+    args = ("--start", "2026-11-21", "--end", "2026-11-22", "--by", "namespace", "--compare")
+    kept = grouped("aurora", *args, home=stored)
+    live = grouped("--url", replay.url_of("aurora"), *args)
+    assert live["total"] == kept["total"]
+    assert {str(row["key"]) + str(row["kind"]): row["change"] for row in live["rows"]} == {
+        str(row["key"]) + str(row["kind"]): row["change"] for row in kept["rows"]
+    }
+    for period, start, end in (("before", "2026-11-20", "2026-11-21"), ("now", "2026-11-21", "2026-11-22")):
+        alone = grouped("aurora", "--start", start, "--end", end, home=stored)
+        assert kept["total"][period] == alone["summary"]["total_cost"]
+    for row in (*kept["rows"], kept["total"]):
+        assert sum(money(row[reason]) for reason in ("usage", "price", "new", "gone")) == money(row["change"])
+        assert money(row["now"]) - money(row["before"]) == money(row["change"])
+    lines = list(csv.DictReader(io.StringIO(stored.call("costs", "aurora", *args, "--format", "csv").out)))
+    assert [line["change"] for line in lines] == [f"{row['change']:.6f}" for row in kept["rows"]]
+    printed = stored.call("costs", "aurora", *args, "--top", "1").out
+    assert "before: 20 Nov 2026 (1 day, UTC), 24 of 24 h" in printed
+    assert f"{kept['total']['change']:.2f}" in printed.partition("\ntotal")[2]
+
+
+def test_period_without_answer_is_unknown(replay: ReplayServer) -> None:
+    args = ("--url", replay.url_of("aurora"), "--start", "2026-11-20", "--end", "2026-11-21", "--by", "cluster")
+    done = call("costs", *args, "--compare", *JSON)
+    assert done.code == 0, done.err
+    (row,) = done.json["rows"]
+    assert (row["before"], row["change"], row["now"]) == (None, None, done.json["total"]["now"])
+    assert row["key"]["cluster"] == "aurora-prod"
+    assert done.json["before"]["coverage"]["hours_covered"] == 0
+    strict = call("costs", *args, "--compare", "--strict")
+    assert (strict.code, "the answer is no_data, 0 of 24 hours" in strict.err) == (3, True)
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -166,6 +199,7 @@ def test_table_adds_up_and_names_what_has_no_value(stored: Home) -> None:
         (("--filter", 'colour:"a"'), "a field expected"),
         (("--by", "node", "--infrastructure", "legacy_sum"), "error: --infrastructure legacy_sum goes with"),
         (("--by", "node", "--as-of", "2026-11-24"), "--as-of needs an account"),
+        (("--compare", "--step", "day"), "error: --compare is of a whole window: omit --step"),
         (("--top", "0"), "'0' is not a whole number from 1 to 10000"),
     ],
 )

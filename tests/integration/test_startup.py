@@ -14,6 +14,7 @@ WEB = {"granian", "litestar", "prometheus_client", "pydantic", "uvloop", "yaml"}
 DRIVERS = {"alembic", "psycopg", "pymysql"}
 HTTP = {"anyio", "http", "httpx", "stamina", "structlog"}
 LAKE = {"deltalake", "obstore", "pyarrow"}
+ENGINE = {"duckdb", "ibis"}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (("accounts", "list"), {"sqlalchemy"}, {*WEB, *DRIVERS, *HTTP, *LAKE, "msgspec"}),
         (("coverage", *DAY), {"sqlalchemy"}, {*WEB, *DRIVERS, *HTTP, *LAKE}),
-        (("costs", "sample-002", *DAY), {"sqlalchemy", "pyarrow"}, {*WEB, *DRIVERS, *HTTP}),
+        (("costs", "sample-002", *DAY), {"sqlalchemy", "pyarrow"}, {*WEB, *DRIVERS, *HTTP, *ENGINE}),
+        (("costs", "sample-002", *DAY, "--by", "namespace"), {"pyarrow"}, {*WEB, *DRIVERS, *HTTP, *ENGINE}),
+        (("costs", "sample-002", *DAY, "--by", "node"), {"pyarrow", *ENGINE}, {*WEB - {"yaml"}, *DRIVERS, "httpx"}),
         (("costs", "sample-001", *DAY), {"sqlalchemy", "pyarrow", "httpx"}, {*WEB - {"prometheus_client"}, *DRIVERS}),
     ],
 )

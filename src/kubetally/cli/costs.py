@@ -8,7 +8,7 @@ import typer
 from kubetally.cli.answer_file import answer_to
 from kubetally.cli.asking import ask, exit_of, print_json
 from kubetally.cli.clusters import choose_clusters
-from kubetally.cli.grouped_costs import ask_grouped, exit_of_grouped, show_grouped
+from kubetally.cli.grouped_costs import grouped_costs
 from kubetally.cli.grouping import By, GroupingOptions, grouped_question, level_of
 from kubetally.cli.option_groups import with_option_groups
 from kubetally.cli.options import (
@@ -49,7 +49,7 @@ def costs(
 
     Prints the cost of each component, where it went, and how efficiently it was used. The parts always add up to the
     total. Several clusters are read concurrently. Grouped by anything but summary, namespace and workload, or with
-    --step, --filter, --idle or --top, all clusters are one report: that of GET /api/v1/costs.
+    --step, --filter, --idle, --top or --compare, all clusters are one report: that of GET /api/v1/costs or compare.
 
     \b
     Examples:
@@ -72,9 +72,7 @@ def costs(
     chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
     with answer_to(answer.output_file):
         if level is None:
-            report, failed = ask_grouped(chosen.clusters, question, settings, quiet=answer.quiet)
-            show_grouped(report, chosen.clusters, grouping.top, output, quiet=answer.quiet)
-            code = exit_of_grouped(report, failed, len(chosen.clusters), strict=strict)
+            code = grouped_costs(question, chosen.clusters, settings, output, strict=strict, quiet=answer.quiet)
         else:
             answers = ask(chosen.clusters, span, settings, legacy=legacy, as_of=instant, quiet=answer.quiet)
             show(answers, level, output, is_one=chosen.is_one, quiet=answer.quiet)

@@ -1,9 +1,9 @@
-"""`kubetally costs` of a group: asks clusters together, and prints one report."""
+"""`kubetally costs` of a group: asks clusters together, and prints one report or comparison."""
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
@@ -12,99 +12,161 @@ from kubetally.domain.status import Status
 from kubetally.present.grid import escaped
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kubetally.cli.grouping import GroupedQuestion
+    from kubetally.domain.compare import Comparison
     from kubetally.domain.fleet import Failed
-    from kubetally.domain.question.cost_question import CostQuestion
+    from kubetally.domain.issues import Issue
     from kubetally.domain.report import CostReport
     from kubetally.ledger.ports.clusters import AnyCluster
     from kubetally.settings import Settings
 
+_T = TypeVar("_T")
 
-def ask_grouped(
-    clusters: "Sequence[AnyCluster]", question: "CostQuestion", settings: "Settings", *, quiet: bool
-) -> "tuple[CostReport, list[Failed]]":
-    """What the clusters cost together, and those that gave no answer, whose errors are printed on standard error."""
+
+def grouped_costs(
+    asked: "GroupedQuestion",
+    clusters: "Sequence[AnyCluster]",
+    settings: "Settings",
+    output: Format,
+    *,
+    strict: bool,
+    quiet: bool,
+) -> int:
+    """Ask and print. Returns the exit code. `quiet`: without progress and notes."""
+    from kubetally.wiring.grouped import get_comparison, get_grouped_costs
+
+    if (compared := asked.compared) is not None:
+        comparison, failed = _ask(
+            clusters, lambda done: get_comparison(clusters, compared, settings=settings, done=done), 2, quiet=quiet
+        )
+        _show_comparison(comparison, asked.top, clusters, output, quiet=quiet)
+        reports = [comparison.now, comparison.before]
+    else:
+        report, failed = _ask(
+            clusters, lambda done: get_grouped_costs(clusters, asked.costs, settings=settings, done=done), quiet=quiet
+        )
+        _show_report(report, asked.top, clusters, output, quiet=quiet)
+        reports = [report]
+    return _exit_code(reports, failed, len(clusters), strict=strict)
+
+
+def _ask(
+    clusters: "Sequence[AnyCluster]",
+    ask: "Callable[[Callable[[], None]], Coroutine[Any, Any, tuple[_T, list[Failed]]]]",
+    times: int = 1,
+    *,
+    quiet: bool,
+) -> "tuple[_T, list[Failed]]":
+    """The answer, and the clusters that gave none, whose errors are printed on standard error.
+
+    times: how often each cluster is asked.
+    """
     from kubetally.cli.progress import progress
     from kubetally.tasks import run
-    from kubetally.wiring.grouped import get_grouped_costs
 
     many = "1 cluster" if len(clusters) == 1 else f"{len(clusters)} clusters"
-    with progress(len(clusters), f"Asking {many}", quiet=quiet) as done:
-        report, failed = run(get_grouped_costs(clusters, question, settings=settings, done=done))
+    with progress(times * len(clusters), f"Asking {many}", quiet=quiet) as done:
+        answer, failed = run(ask(done))
     for failure in failed:
         name = failure.source.account_name
         exits.complain(f"{name}: {failure.error}" if name else str(failure.error))
-    return report, failed
+    return answer, failed
 
 
-def show_grouped(
-    report: "CostReport", clusters: "Sequence[AnyCluster]", top: int | None, output: Format, *, quiet: bool
+def _show_report(
+    report: "CostReport", top: int | None, clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
 ) -> None:
-    """Print the report; `quiet`: without notes."""
-    match output:
-        case Format.TABLE:
-            from kubetally.present.grouped_tables import print_grouped
+    from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
 
-            print_grouped(report, top, _names(clusters), quiet=quiet)
-        case Format.JSON:
-            _print_json(report, top)
-        case _:
-            from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
-            from kubetally.domain.question.cost_question import ExportFormat
-            from kubetally.query.export import report_table, write_batches
+    if output is Format.TABLE:
+        from kubetally.present.grouped_tables import print_grouped
 
-            lines, rows = arrange_report(report, DEFAULT_ORDER, top)
-            table = report_table(report, [*lines, *rows])
-            _write(write_batches(table.to_batches(), table.schema, ExportFormat(output.value)), output)
-            if not quiet:
-                _warn_of_missing(report)
+        print_grouped(report, top, _names(clusters), quiet=quiet)
+        return
+    lines, rows = arrange_report(report, DEFAULT_ORDER, top)
+    if output is Format.JSON:
+        from kubetally.present.cost_report import Shown, report_body
+
+        _print_json(report_body(report, Shown(rows, lines, len(rows), DEFAULT_ORDER, max(len(rows), 1), top)))
+        return
+    from kubetally.query.export import report_table
+
+    _write(report_table(report, [*lines, *rows]), output)
+    _warn_of_missing(report.issues, quiet=quiet)
 
 
-def exit_of_grouped(report: "CostReport", failed: "Sequence[Failed]", count: int, *, strict: bool) -> int:
+def _show_comparison(
+    comparison: "Comparison", top: int | None, clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
+) -> None:
+    from kubetally.domain.compare import LARGEST_CHANGE_FIRST, arrange_comparison
+
+    if output is Format.TABLE:
+        from kubetally.present.grouped_tables import print_comparison
+
+        print_comparison(comparison, top, _names(clusters), quiet=quiet)
+        return
+    lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, top)
+    if output is Format.JSON:
+        from kubetally.present.comparison_report import comparison_body
+        from kubetally.present.cost_report import Shown
+
+        shown = Shown(rows, lines, len(rows), LARGEST_CHANGE_FIRST, max(len(rows), 1), top)
+        _print_json(comparison_body(comparison, shown))
+        return
+    from kubetally.query.export import comparison_table
+
+    _write(comparison_table(comparison, [*lines, *rows]), output)
+    _warn_of_missing(comparison.issues, quiet=quiet)
+
+
+def _exit_code(reports: "Sequence[CostReport]", failed: "Sequence[Failed]", count: int, *, strict: bool) -> int:
     """0 if any source answered, else the code of the first failure.
 
-    count: of all clusters. strict: 3 if the answer is incomplete, with a message.
+    count: of all clusters. strict: 3 if an answer is incomplete, with a message.
     """
     if failed and len(failed) == count:
         return exits.exit_code(failed[0].error)
-    if not strict or report.status is Status.OK:
+    incomplete = [report for report in reports if report.status is not Status.OK]
+    if not strict or not incomplete:
         return exits.OK
     from kubetally.present.text import hours_of
 
-    missing = [issue.message for issue in report.issues if issue.is_missing_data]
-    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-    why = f": {missing[0]}{more}" if missing else ""
-    exits.complain(
-        f"the answer is {report.status.value}, {hours_of(report)} hours; --strict asks for complete ones{why}"
-    )
+    for report in incomplete:
+        missing = [issue.message for issue in report.issues if issue.is_missing_data]
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        why = f": {missing[0]}{more}" if missing else ""
+        exits.complain(
+            f"the answer is {report.status.value}, {hours_of(report)} hours; --strict asks for complete ones{why}"
+        )
     return exits.NO_SOURCE
 
 
-def _print_json(report: "CostReport", top: int | None) -> None:
-    """The body of `GET /api/v1/costs`, with all rows."""
+def _print_json(body: object) -> None:
+    """The body that the native API sends, with all rows."""
     from msgspec import to_builtins
 
-    from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
-    from kubetally.present.cost_report import Shown, report_body
-
-    lines, rows = arrange_report(report, DEFAULT_ORDER, top)
-    body = report_body(report, Shown(rows, lines, len(rows), DEFAULT_ORDER, max(len(rows), 1), top))
     # Everything but ASCII is escaped, which leaves one character that a terminal might take for an order.
     print(json.dumps(to_builtins(body), indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
-def _write(pieces: Iterable[bytes], output: Format) -> None:
+def _write(table: "pa.Table", output: Format) -> None:
     """Write a file to standard output; on a terminal without control characters."""
-    for piece in pieces:
+    from kubetally.domain.question.cost_question import ExportFormat
+    from kubetally.query.export import write_batches
+
+    for piece in write_batches(table.to_batches(), table.schema, ExportFormat(output.value)):
         if output is Format.CSV and sys.stdout.isatty():
             sys.stdout.write(escaped(piece.decode()))
         else:
             sys.stdout.buffer.write(piece)
 
 
-def _warn_of_missing(report: "CostReport") -> None:
+def _warn_of_missing(issues: "Iterable[Issue]", *, quiet: bool) -> None:
     """What is missing, on standard error: such a file has no place for it."""
-    for issue in report.issues:
-        if issue.is_missing_data:
+    for issue in issues:
+        if issue.is_missing_data and not quiet:
             warn(issue.message)
 
 
@@ -112,9 +174,9 @@ def _names(clusters: "Sequence[AnyCluster]") -> dict[str, str]:
     """The names of accounts by their id; a cluster without account is called by where it is."""
     from kubetally.ledger.ports.clusters import AccountCluster
 
-    return {
-        cluster.account.id if isinstance(cluster, AccountCluster) else cluster.place: cluster.account.name
+    return dict(
+        (cluster.account.id, cluster.account.name)
         if isinstance(cluster, AccountCluster)
-        else cluster.place
+        else (cluster.place, cluster.place)
         for cluster in clusters
-    }
+    )

@@ -13,9 +13,10 @@ from kubetally.cli.options import Format
 from kubetally.domain.errors import RequestError
 from kubetally.domain.question.cost_question import GROUPS, CostQuestion, DetailLevel, Idle
 from kubetally.domain.question.steps import Step
-from kubetally.domain.window import Window
+from kubetally.domain.window import InvalidWindow, Window
 
 if TYPE_CHECKING:
+    from kubetally.domain.compare import CompareQuestion
     from kubetally.domain.question.group import Dimension
 
 _T = TypeVar("_T")
@@ -48,6 +49,18 @@ Top = Annotated[
     int | None,
     typer.Option("--top", metavar="N", min=1, max=MAX_TOP, help="Print the N dearest rows and the rest as one row."),
 ]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="Compare with the period of the same length before, and say what changed.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedQuestion:
+    """What is asked of all clusters together. compared: with which period, None for none. top: rows to print."""
+
+    costs: CostQuestion
+    compared: "CompareQuestion | None"
+    top: int | None
 
 
 @dataclass(frozen=True)
@@ -58,18 +71,25 @@ class GroupingOptions:
     filter: FilterText = None
     idle: IdleOption = None
     top: Top = None
+    compare: Compare = False
 
     @property
     def given(self) -> list[str]:
         """The options that were given."""
-        options = {"--step": self.step, "--filter": self.filter, "--idle": self.idle, "--top": self.top}
+        options = {
+            "--step": self.step,
+            "--filter": self.filter,
+            "--idle": self.idle,
+            "--top": self.top,
+            "--compare": self.compare or None,
+        }
         return [option for option, value in options.items() if value is not None]
 
-    def question(self, by: str, window: Window, as_of: datetime | None) -> CostQuestion:
+    def question(self, by: str, window: Window, as_of: datetime | None) -> GroupedQuestion:
         """The question that they ask. Raises RequestError, which names the option."""
         from kubetally.domain.question.v2 import parse_v2
 
-        return CostQuestion(
+        costs = CostQuestion(
             window,
             group_of(by),
             self.step,
@@ -77,6 +97,22 @@ class GroupingOptions:
             self.idle or Idle.SEPARATE,
             as_of=as_of,
         )
+        return GroupedQuestion(costs, self._compared(costs), self.top)
+
+    def _compared(self, costs: CostQuestion) -> "CompareQuestion | None":
+        if not self.compare:
+            return None
+        if self.step is not None:
+            raise RequestError("--compare is of a whole window: omit --step", code="compare_has_no_step")
+        from kubetally.domain.compare import CompareQuestion
+
+        try:
+            return CompareQuestion(costs, costs.window.before())
+        except OverflowError:
+            raise RequestError(
+                "--compare: there is no time before this window to compare with: give a later --start",
+                code=InvalidWindow.code,
+            ) from None
 
 
 def grouped_question(
@@ -88,7 +124,7 @@ def grouped_question(
     *,
     legacy: bool,
     file: str | None,
-) -> CostQuestion:
+) -> GroupedQuestion:
     """The question for one report of all clusters. file: where it is written; None is standard output.
 
     Raises: RequestError, also for Parquet on a terminal and for the old sums, which are of each cluster.

@@ -1,11 +1,12 @@
 """Costs of a group as a table: rows, the lines that no workload was allocated, and totals, for each step."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Console
 
 from kubetally.domain.allocation import Kind
+from kubetally.domain.compare import LARGEST_CHANGE_FIRST, Change, ComparedRow, Comparison, arrange_comparison
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue
 from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
@@ -14,35 +15,85 @@ from kubetally.domain.report import REST, CostReport, CostRow, StepSum
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word, name_some, period_words, window_words
 from kubetally.present.grid import Grid
-from kubetally.present.rounding import round_table
+from kubetally.present.rounding import round_parts, round_table
 from kubetally.present.screen import console, print_grid, say
 from kubetally.present.text import UNKNOWN, currency_words, hours_of, money, percent, status_words
 
 _TOTAL, _LINE = "bold", "dim"
 _MAX_NAMES = 5
+_REASONS = 1 + len(Change._fields)
 
 
 def print_grouped(report: CostReport, top: int | None, names: Mapping[str, str], *, quiet: bool = False) -> None:
     """The report of one or more clusters. names: of these by id. quiet: without the note on rounding."""
     out = console()
-    _print_heading(out, report, len(names))
-    if report.status is not Status.NO_DATA:
-        print_grid(out, _grid(report, top))
-    for issue in report.issues:
-        _print_note(out, issue, names)
+    _print_heading(out, report.question.group, len(names))
+    _print_period(out, report)
+    grid = None if report.status is Status.NO_DATA else _grid(report, top)
+    _print_rest(out, grid, report.issues, names, quiet=quiet)
+
+
+def print_comparison(comparison: Comparison, top: int | None, names: Mapping[str, str], *, quiet: bool = False) -> None:
+    """What changed between two periods, as `print_grouped`."""
+    out = console()
+    _print_heading(out, comparison.question.costs.group, len(names))
+    _print_period(out, comparison.now)
+    _print_period(out, comparison.before, "before: ")
+    _print_rest(out, _comparison_grid(comparison, top), comparison.issues, names, quiet=quiet)
+
+
+def _print_heading(out: Console, group: Sequence[Dimension], clusters: int) -> None:
+    """What is grouped by what, and of how many clusters."""
+    by = ", ".join(dimension.asked for dimension in group)
+    many = "1 cluster" if clusters == 1 else f"{clusters:,} clusters"
+    say(out, f"{many} by {by}" if by else many, indent=2, style="bold")
+
+
+def _print_period(out: Console, report: CostReport, words: str = "") -> None:
+    """Window, coverage, status and currency."""
+    currency = [] if report.currency is None else [currency_words(report)]
+    about = [window_words(report.window), f"{hours_of(report)} h", status_words(report), *currency]
+    say(out, words + ", ".join(about), indent=2)
+
+
+def _print_rest(
+    out: Console, grid: Grid | None, issues: Iterable[Issue], names: Mapping[str, str], *, quiet: bool
+) -> None:
+    """The table, if there is one, and the notes below it."""
+    if grid is not None:
+        print_grid(out, grid)
+    for note in dict.fromkeys(_note(issue, names) for issue in issues):
+        say(out, f"  {note}", indent=4)
     out.print()
-    if not quiet and report.status is not Status.NO_DATA:
+    if grid is not None and not quiet:
         say(out, "Figures are rounded on screen; --format json and csv have all six decimals.", style="dim")
 
 
-def _print_heading(out: Console, report: CostReport, clusters: int) -> None:
-    """What is grouped by what, of how many clusters, and window, coverage, status and currency."""
-    by = ", ".join(dimension.asked for dimension in report.question.group)
-    many = "1 cluster" if clusters == 1 else f"{clusters:,} clusters"
-    say(out, f"{many} by {by}" if by else many, indent=2, style="bold")
-    currency = [] if report.currency is None else [currency_words(report)]
-    words = [window_words(report.window), f"{hours_of(report)} h", status_words(report), *currency]
-    say(out, ", ".join(words), indent=2)
+def _comparison_grid(comparison: Comparison, top: int | None) -> Grid:
+    """Costs of both periods, the change, and why it changed; rows and reasons add up as they are printed."""
+    group = comparison.question.costs.group
+    lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, top)
+    both = [*rows, *lines] if group else []
+    grid = Grid([dimension.asked for dimension in group] or [""], ["before", "now", "change", *Change._fields])
+    amounts = [*zip(*(_rounded_column(both, comparison.total, name) for name in ("before", "now")), strict=True)]
+    reasons = round_table([row.change or Change() for row in both] or [comparison.total.change or Change()])
+    totals = reasons.row_totals if both else []
+    for row, pair, cells, change in zip(both, amounts, reasons.cells, totals, strict=False):
+        figures = [*pair, *([None] * _REASONS if row.change is None else (change, *cells))]
+        grid.add(_names(row, group), [*map(money, figures)], style=_LINE if _is_line(row) else "")
+    grid.rule()
+    why = [None] * _REASONS if comparison.total.change is None else [reasons.total, *reasons.column_totals]
+    grid.add(["total"], [*map(money, (*amounts[-1], *why))], style=_TOTAL)
+    return grid
+
+
+def _rounded_column(rows: Sequence[ComparedRow], total: ComparedRow, name: str) -> list[int | None]:
+    """What rows cost in a period, and their total last, as they add up when they are printed; None where unknown."""
+    known = [getattr(row, name) for row in (*rows, total)]
+    if None in known:
+        return [None] * len(known)
+    (whole,) = round_parts([known[-1]])
+    return [*round_parts(known[:-1], known[-1]), whole]
 
 
 def _grid(report: CostReport, top: int | None) -> Grid:
@@ -95,11 +146,11 @@ def _add_rows(
     return whole
 
 
-def _is_line(row: CostRow) -> bool:
+def _is_line(row: CostRow | ComparedRow) -> bool:
     return row.kind not in (None, REST, Kind.WORKLOAD)
 
 
-def _names(row: CostRow, group: Sequence[Dimension]) -> list[str]:
+def _names(row: CostRow | ComparedRow, group: Sequence[Dimension]) -> list[str]:
     """The key in words; a line has its kind in place of the first dimension that it does not have."""
     if row.kind == REST:
         return [f"({row.count:,} more)"]
@@ -117,11 +168,11 @@ def _ratios(of: CostRow | CostReport) -> list[str]:
     return [percent(of.efficiency.cpu), percent(of.efficiency.ram)]
 
 
-def _print_note(out: Console, issue: Issue, names: Mapping[str, str]) -> None:
+def _note(issue: Issue, names: Mapping[str, str]) -> str:
     """An issue, with the clusters that it is about unless it is about all."""
     accounts = issue.facts.get("accounts", ())
     about = sorted(names.get(str(id_), str(id_)) for id_ in accounts) if isinstance(accounts, list) else []
     whose = f" [{name_some(about, _MAX_NAMES)}]" if 0 < len(about) < len(names) else ""
     when = f" ({period_words(issue.window)})" if issue.window is not None and issue.is_missing_data else ""
     mark = "missing" if issue.is_missing_data else "note"
-    say(out, f"  {mark}: {issue.message}{whose}{when}", indent=4)
+    return f"{mark}: {issue.message}{whose}{when}"

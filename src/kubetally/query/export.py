@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from kubetally.domain.compare import Change, ComparedRow, Comparison
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.question.cost_question import ExportFormat
 from kubetally.domain.report import CostReport, CostRow
@@ -52,8 +53,35 @@ def _values(row: CostRow, report: CostReport, width: int) -> Iterator[object]:
     yield from row.efficiency
 
 
+def comparison_table(comparison: Comparison, rows: Sequence[ComparedRow]) -> pa.Table:
+    """The rows of a comparison as a table: account, kind, a column for each dimension, costs, the change and why."""
+    names = [dimension.asked for dimension in comparison.question.costs.group]
+    reasons = ("change", *Change._fields)
+    fields = [
+        *(pa.field(name, pa.string()) for name in ("cloud_account_id", "kind", *names)),
+        *(pa.field(name, _MONEY) for name in ("before", "now", *reasons)),
+    ]
+    values = [
+        [
+            row.account_id,
+            None if row.kind is None else str(row.kind),
+            *(row.key or [None] * len(names)),
+            *map(_known_amount, (row.before, row.now)),
+            *map(_known_amount, [None] * len(reasons) if row.change is None else (row.change.total, *row.change)),
+        ]
+        for row in rows
+    ]
+    columns = zip(*values, strict=True) if values else [[] for _ in fields]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
 def _amount(micros: int) -> Decimal:
     return Decimal(micros).scaleb(-6)
+
+
+def _known_amount(micros: int | None) -> Decimal | None:
+    return None if micros is None else _amount(micros)
 
 
 def write_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, format_: ExportFormat) -> Iterator[bytes]:

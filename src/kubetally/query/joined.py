@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Never, TypeVar
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay, new_collected_day
 from kubetally.domain.collection_facts import FactSum
+from kubetally.domain.compare import ComparedRow, Comparison
 from kubetally.domain.component import Component
 from kubetally.domain.damage import CollectionGone, DayDamaged
 from kubetally.domain.errors import StoreError
@@ -17,7 +18,7 @@ from kubetally.domain.fleet import Failed
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.live_costs import LiveCosts
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import CostReport, CostRow
 from kubetally.domain.status import Coverage, DayState
 from kubetally.domain.window import DAY, Clock, Window, whole_hour
 from kubetally.query.accounts import Accounts
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
     from kubetally.query.engine import OpenEngine
 
+_Row = TypeVar("_Row", CostRow, ComparedRow)
+_Report = TypeVar("_Report", CostReport, Comparison)
 Encode = Callable[[Sequence[CollectedDay]], "Sequence[pa.Table]"]
 """Makes a table of each day, in the columns of the lake's files."""
 
@@ -125,7 +128,7 @@ class JoinedReader(SharedEngine):
 
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """See `AnswerReader.snapshot`."""
-        days, clusters = self._days[question.window], self._named(question.window)
+        days, clusters = self._days[question.window], self._named()
         possible = possible_accounts(question.filter, clusters)
         live = days.live_days(possible)
         adjust = partial(self._adjust, days, live, is_past=question.as_of is not None)
@@ -142,19 +145,19 @@ class JoinedReader(SharedEngine):
         asked = len(snapshot.accounts) * (0.0 if over is None else over.hours)
         return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
 
-    def without_places(self, report: CostReport) -> CostReport:
+    def without_places(self, report: _Report) -> _Report:
         """The report without ids of clusters that have no account."""
         others = {id_ for id_, cluster in self._clusters.items() if not cluster.has_account}
-        rows, lines = (
-            tuple(replace(row, account_id=None) if row.account_id in others else row for row in many)
-            for many in (report.rows, report.lines)
-        )
-        return replace(report, rows=rows, lines=lines)
 
-    def _named(self, window: Window) -> Accounts:
+        def shown(row: _Row) -> _Row:
+            return replace(row, account_id=None) if row.account_id in others else row
+
+        return replace(report, rows=tuple(map(shown, report.rows)), lines=tuple(map(shown, report.lines)))
+
+    def _named(self) -> Accounts:
         """The clusters by id; one without an account has the name that its source states, unless others have it too."""
         names = {id_: cluster.listed.name for id_, cluster in self._clusters.items()}
-        for id_, live in self._days[window].live(self._clusters):
+        for id_, live in (answer for days in self._days.values() for answer in days.live(self._clusters)):
             if not self._clusters[id_].has_account:
                 names[id_] = live.source.cluster_name or live.source.cluster_id or live.source.url
         several = list(names.values())

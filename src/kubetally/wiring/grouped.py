@@ -1,10 +1,12 @@
 """Grouped costs of clusters, from stored days and their sources, with the settings' ledger and engine."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kubetally.domain.account import ListedAccount
+from kubetally.domain.compare import CompareQuestion, Comparison
 from kubetally.domain.errors import StoreError
 from kubetally.domain.fleet import Failed
 from kubetally.domain.question.cost_question import CostQuestion
@@ -15,7 +17,7 @@ from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.clusters import AnyCluster
 from kubetally.ledger.stores import Ledger
 from kubetally.query.joined import JoinedCluster, JoinedReader
-from kubetally.query.opening import open_duck
+from kubetally.query.opening import DUCKDB, engine_opener
 from kubetally.query.reports import LedgerReports
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from kubetally.domain.collection import CollectedDay
+
+_Report = TypeVar("_Report", CostReport, Comparison)
 
 
 async def get_grouped_costs(
@@ -40,23 +44,54 @@ async def get_grouped_costs(
     done: called when a cluster ends.
     Raises: RequestError, for several currencies and for an instant without history; StoreError.
     """
+    return await _answer(clusters, [question], lambda reports: reports.costs(question), settings, clock, done)
+
+
+async def get_comparison(
+    clusters: Sequence[AnyCluster],
+    question: CompareQuestion,
+    *,
+    settings: Settings,
+    clock: Clock | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> tuple[Comparison, list[Failed]]:
+    """What changed between two periods, as `get_grouped_costs`; those that gave no answer about either period.
+
+    done: called when a cluster ends, for each period.
+    """
+    periods = [question.of_before(), question.of_now()]
+    return await _answer(clusters, periods, lambda reports: reports.compare(question), settings, clock, done)
+
+
+async def _answer(
+    clusters: Sequence[AnyCluster],
+    questions: Sequence[CostQuestion],
+    compute: Callable[[LedgerReports], _Report],
+    settings: Settings,
+    clock: Clock | None,
+    done: Callable[[], None],
+) -> tuple[_Report, list[Failed]]:
+    """The answer that needs the costs of all these questions, which differ in their window only."""
     clock = clock or SystemClock()
-    opener = opener_of(settings)
+    opener, as_of = opener_of(settings), questions[0].as_of
     subjects = [subject_of(cluster, opener, settings.currency) for cluster in clusters]
     with _stores(subjects, settings, clock) as ledger:
         history = None if ledger is None else History.of(ledger)
         costs = CostReader(clock, history=history, deadline_seconds=settings.deadline_seconds)
-        if question.as_of is not None:
-            costs.check_instant(subjects, question.as_of)
+        if as_of is not None:
+            costs.check_instant(subjects, as_of)
         by_id = _by_id(subjects)
-        with JoinedReader(_joined(by_id, ledger), ledger, open_duck, _encode, clock) as reader:
+        open_engine = engine_opener(DUCKDB if ledger is None else settings.engine)
+        with JoinedReader(_joined(by_id, ledger), ledger, open_engine, _encode, clock) as reader:
             while True:
-                failed = await _ask(by_id, question, costs, reader, done)
+                asked = await asyncio.gather(*(_ask(by_id, each, costs, reader, done) for each in questions))
                 try:
-                    return reader.without_places(LedgerReports(reader).costs(question)), failed
+                    report = reader.without_places(compute(LedgerReports(reader)))
                 except StoreError as error:
                     if not reader.set_aside(error):
                         raise
+                else:
+                    return report, [failed for id_, failed in asked[-1].items() if all(id_ in its for its in asked)]
 
 
 async def _ask(
@@ -65,14 +100,15 @@ async def _ask(
     costs: CostReader,
     reader: JoinedReader,
     done: Callable[[], None],
-) -> list[Failed]:
-    """Ask the sources for what is not stored. Returns the clusters that gave no answer."""
+) -> dict[str, Failed]:
+    """Ask the sources for what is not stored. Returns the clusters that gave no answer, by id."""
     stored = reader.stored(question)
     asked = {id_: subject for id_, subject in subjects.items() if reader.is_asked(id_, question)}
     window, as_of = question.window, question.as_of
-    answers = await costs.ask_missing_of_all(list(asked.values()), stored, window, done=done, as_of=as_of)
-    reader.join(window, dict(zip(asked, answers, strict=True)))
-    return [answer for answer in answers if isinstance(answer, Failed)]
+    several = await costs.ask_missing_of_all(list(asked.values()), stored, window, done=done, as_of=as_of)
+    answers = dict(zip(asked, several, strict=True))
+    reader.join(window, answers)
+    return {id_: answer for id_, answer in answers.items() if isinstance(answer, Failed)}
 
 
 def _stores(subjects: Sequence[CostSubject], settings: Settings, clock: Clock) -> AbstractContextManager[Ledger | None]:
