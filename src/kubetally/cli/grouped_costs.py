@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
 from kubetally.cli.options import Format
+from kubetally.domain.question.cost_question import ExportFormat
 from kubetally.domain.status import Status
 from kubetally.present.grid import escaped
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from kubetally.cli.grouping import GroupedQuestion
     from kubetally.domain.compare import Comparison
     from kubetally.domain.fleet import Failed
@@ -91,9 +90,9 @@ def _show_report(
 
         _print_json(report_body(report, Shown(rows, lines, len(rows), DEFAULT_ORDER, max(len(rows), 1), top)))
         return
-    from kubetally.query.export import report_table
+    from kubetally.query.export import export_table, report_table
 
-    _write(report_table(report, [*lines, *rows]), output)
+    _write(export_table(report_table(report, [*lines, *rows]), ExportFormat(output.value)), output)
     _warn_of_missing(report.issues, quiet=quiet)
 
 
@@ -115,9 +114,9 @@ def _show_comparison(
         shown = Shown(rows, lines, len(rows), LARGEST_CHANGE_FIRST, max(len(rows), 1), top)
         _print_json(comparison_body(comparison, shown))
         return
-    from kubetally.query.export import comparison_table
+    from kubetally.query.export import comparison_table, export_table
 
-    _write(comparison_table(comparison, [*lines, *rows]), output)
+    _write(export_table(comparison_table(comparison, [*lines, *rows]), ExportFormat(output.value)), output)
     _warn_of_missing(comparison.issues, quiet=quiet)
 
 
@@ -151,12 +150,9 @@ def _print_json(body: object) -> None:
     print(json.dumps(to_builtins(body), indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
-def _write(table: "pa.Table", output: Format) -> None:
+def _write(pieces: Iterable[bytes], output: Format) -> None:
     """Write a file to standard output; on a terminal without control characters."""
-    from kubetally.domain.question.cost_question import ExportFormat
-    from kubetally.query.export import write_batches
-
-    for piece in write_batches(table.to_batches(), table.schema, ExportFormat(output.value)):
+    for piece in pieces:
         if output is Format.CSV and sys.stdout.isatty():
             sys.stdout.write(escaped(piece.decode()))
         else:

@@ -84,6 +84,11 @@ def _known_amount(micros: int | None) -> Decimal | None:
     return None if micros is None else _amount(micros)
 
 
+def export_table(table: pa.Table, format_: ExportFormat) -> Iterator[bytes]:
+    """The bytes of a file with the rows of a table."""
+    return write_batches(table.to_batches(), table.schema, format_)
+
+
 def write_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, format_: ExportFormat) -> Iterator[bytes]:
     """The bytes of a file, piece by piece; money in CSV has six decimals, what is nested is JSON there."""
     if format_ is ExportFormat.CSV:

@@ -87,13 +87,12 @@ class LedgerReports:
 
         It has an engine of its own, so that a slow reader holds no other question.
         """
-        from kubetally.query.export import report_table, write_batches
+        from kubetally.query.export import export_table, report_table, write_batches
 
         if question.group:
             report = self.costs(question)
             lines, rows = arrange_report(report, order, top)
-            table = report_table(report, [*lines, *rows])
-            yield from write_batches(table.to_batches(), table.schema, format_)
+            yield from export_table(report_table(report, [*lines, *rows]), format_)
             return
         from kubetally.query.costs import stored_rows
         from kubetally.store.lake.schema import ALLOCATIONS
