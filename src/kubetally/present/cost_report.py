@@ -11,7 +11,7 @@ from kubetally.domain import issues, report
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
 from kubetally.domain.question.arrange import Order
-from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.cost_question import CostQuestion, Sharing
 from kubetally.domain.question.filter import AllOf, AnyOf, Condition, Filter
 from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.report import CostReport, CostRow
@@ -114,6 +114,9 @@ class Question(Struct, forbid_unknown_fields=True):
     step: str | None
     filter: dict[str, Any] | None
     idle: str
+    share_namespaces: list[str]
+    share_labels: list[str]
+    share_split: str | None
     order: list[str]
     limit: int
     top: int | None
@@ -220,11 +223,18 @@ def question_body(question: CostQuestion, shown: Shown[Any]) -> Question:
         question.step,
         None if question.filter == EVERY_ROW else filter_tree(question.filter),
         question.idle,
+        *sharing_words(question.sharing),
         [f"{'-' if order.is_descending else ''}{order.field}" for order in shown.order],
         shown.limit,
         shown.top,
         None if question.as_of is None else rfc3339(question.as_of),
     )
+
+
+def sharing_words(sharing: Sharing) -> tuple[list[str], list[str], str | None]:
+    """Namespaces, labels as `key:value`, and the split; None where nothing is shared."""
+    labels = [f"{key}:{value}" for key, value in sharing.labels]
+    return list(sharing.namespaces), labels, None if sharing.is_nothing else sharing.split
 
 
 def filter_tree(condition: Filter) -> dict[str, Any]:

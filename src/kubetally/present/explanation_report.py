@@ -16,7 +16,7 @@ from kubetally.domain.report import REST, CostReport
 from kubetally.domain.row import CAUSE_IN_WORDS
 from kubetally.domain.window import rfc3339
 from kubetally.present.bodies import Costs, Coverage, Source
-from kubetally.present.cost_report import MAX_ISSUES, LedgerIssue, filter_tree, known_amounts
+from kubetally.present.cost_report import MAX_ISSUES, LedgerIssue, filter_tree, known_amounts, sharing_words
 
 _NAMES = ("namespace", "controller_kind", "controller", "pod", "container", "node")
 _HOURS = (
@@ -31,6 +31,9 @@ class ExplainQuestion(Struct, forbid_unknown_fields=True):
     end: str
     filter: dict[str, Any] | None
     idle: str
+    share_namespaces: list[str]
+    share_labels: list[str]
+    share_split: str | None
     as_of: str | None
 
 
@@ -150,6 +153,7 @@ def _question(question: CostQuestion) -> ExplainQuestion:
         rfc3339(question.window.end),
         None if question.filter == EVERY_ROW else filter_tree(question.filter),
         question.idle,
+        *sharing_words(question.sharing),
         None if question.as_of is None else rfc3339(question.as_of),
     )
 

@@ -4,7 +4,7 @@ The engine filters, groups and adds. Accounts, lines and components are put in p
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import reduce
@@ -24,6 +24,7 @@ from kubetally.domain.question.group import Dimension
 from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of, decide
 from kubetally.domain.report import CostRow
 from kubetally.query.accounts import Accounts, by_account, for_component, for_currency, line_passes
+from kubetally.query.engine import Run
 from kubetally.query.predicate import is_one_of, predicate, services_of
 from kubetally.query.rollup_choice import grain_of
 from kubetally.query.sharing import given_to_namespaces, given_to_rows, without_shared
@@ -41,9 +42,6 @@ from kubetally.query.sums import (
     waste_of,
 )
 from kubetally.store.lake.schema import ALLOCATIONS
-
-Run = Callable[[ir.Table], pa.Table]
-"""Runs an expression on the engine."""
 
 _MAPS = {"label": "labels", "annotation": "annotations", "namespace_label": "namespace_labels"}
 _TRUNCATIONS = {"week": "W", "month": "M"}

@@ -35,6 +35,8 @@ class Engine(Protocol):
 
 
 OpenEngine = Callable[[], Engine]
+Run = Callable[[ir.Table], pa.Table]
+"""Runs an expression on an engine."""
 
 
 def chosen(rows: ir.Table, scan: Scan) -> ir.Table:

@@ -19,7 +19,9 @@ from kubetally.domain.question.group import parse_group
 from kubetally.domain.question.steps import Step
 from kubetally.domain.row import Cause
 from kubetally.query.accounts import Accounts
-from kubetally.query.costs import Run, cost_rows, stored_rows
+from kubetally.query.costs import cost_rows, stored_rows
+from kubetally.query.engine import Run
+from kubetally.query.sharing import shared_rows
 from kubetally.query.sums import COSTS, SHARED_IDLE, columns
 
 _NAMES = ("namespace", "controller_kind", "controller", "pod", "container", "node")
@@ -35,7 +37,8 @@ def ledger_lines(
     Shape: at most `limit` rows in no order; lines of shared idle beside them, which lose what is shared.
     """
     is_shared = question.idle in (Idle.WEIGHTED, Idle.EVEN)
-    stays = rows if question.idle is Idle.SEPARATE else rows.filter(rows.kind != Kind.IDLE.value)
+    kept = rows if question.sharing.is_nothing else shared_rows(run, rows, question)
+    stays = kept if question.idle is Idle.SEPARATE else kept.filter(kept.kind != Kind.IDLE.value)
     priced = _priced(stored_rows(stays, question, accounts, currency), question.idle)
     sums = {name: priced[name].sum() for name in COSTS}
     by_account = priced.group_by("account_id").agg(rows=priced.count(), last=priced.day.max(), **sums)

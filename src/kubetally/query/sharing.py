@@ -4,28 +4,28 @@ It is divided among the namespaces of the day, and inside of each among its rows
 running totals: parts add up to the whole, and what a namespace gets is known without its rows (decision 0015).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import reduce
 from operator import add, or_
 
 import ibis
-import pyarrow as pa
 from ibis import ir
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.money import MICROS
 from kubetally.domain.question.cost_question import CostQuestion, Idle, Sharing, Split
+from kubetally.query.engine import Run
 from kubetally.query.predicate import is_one_of
 from kubetally.query.sums import COSTS, SHARED_IDLE, whole
 
 _DAY = ("account_id", "day")
 _NAMESPACE = (*_DAY, "namespace")
-GIVEN = "given"
-"""What a namespace or a row gets of shared cost, in micros."""
+_ROW = (*_DAY, "ordinal")
+_MICRO = ibis.literal(Decimal(1).scaleb(-6), type="decimal(7, 6)")
 
 
-def without_shared(run: Callable[[ir.Table], pa.Table], rows: ir.Table, sharing: Sharing) -> ir.Table:
+def without_shared(run: Run, rows: ir.Table, sharing: Sharing) -> ir.Table:
     """The rows without shared workloads. Those of a day on which their account has no other workload stay."""
     workloads = rows.filter(rows.kind == Kind.WORKLOAD.value)
     days = workloads.group_by(_DAY).agg(stays=_is_shared(workloads, sharing).all())
@@ -70,6 +70,15 @@ def given_to_rows(
     same = [rows[name].identical_to(namespaces[name]) for name in _NAMESPACE]
     rows = _divided(rows.join(namespaces, same).select(rows, namespaces.given), "given", _NAMESPACE, "ordinal")
     return rows.mutate(given=rows.part)
+
+
+def shared_rows(run: Run, rows: ir.Table, question: CostQuestion) -> ir.Table:
+    """The rows of the ledger once shared workloads have left; what others are given is in their `shared_cost`."""
+    given = given_to_rows(rows, given_to_namespaces(rows, question), question, {}).select(*_ROW, "given")
+    kept = without_shared(run, rows, question.sharing)
+    rows = kept.left_join(given, _ROW).select(kept, given.given)
+    shared_cost = rows.shared_cost.fill_null(Decimal(0)) + rows.given.fill_null(0) * _MICRO
+    return rows.mutate(shared_cost=shared_cost.cast("decimal(18, 6)")).drop("given")
 
 
 def _is_shared(rows: ir.Table, sharing: Sharing) -> ir.BooleanValue:

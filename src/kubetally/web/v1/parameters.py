@@ -9,10 +9,11 @@ from kubetally.domain.asset_report import GROUPABLE, AssetQuestion, parse_asset_
 from kubetally.domain.compare import COMPARED_FIGURES, LARGEST_CHANGE_FIRST, CompareQuestion
 from kubetally.domain.errors import RequestError
 from kubetally.domain.question.arrange import COST_FIGURES, DEFAULT_ORDER, Figures, Order, parse_order
-from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Idle
+from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Idle, Sharing, Split
 from kubetally.domain.question.filter import Field, Filter
 from kubetally.domain.question.group import Dimension, parse_group
 from kubetally.domain.question.partial import EVERY_ROW, conditions_of
+from kubetally.domain.question.shared import parse_shared_labels, parse_shared_namespaces, sharing_of
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.window import FutureWindow, InvalidWindow, Window, midnight, parse_instant, parse_window, rfc3339
@@ -142,6 +143,29 @@ IDLE: Final[Parameter[Idle]] = Parameter(
     Idle.SEPARATE,
     words(Idle, Idle.SEPARATE),
 )
+SHARE_NAMESPACES: Final[Parameter[tuple[str, ...]]] = Parameter(
+    "share_namespaces",
+    "Comma list of plain names of namespaces: their workloads leave, and their cost returns as shared_cost of the "
+    "other workloads of the same account and day.",
+    parse_shared_namespaces,
+    (),
+    text(),
+)
+SHARE_LABELS: Final[Parameter[tuple[tuple[str, str], ...]]] = Parameter(
+    "share_labels",
+    "Comma list of labels as key:value: workloads that have one of them are shared like those of share_namespaces.",
+    parse_shared_labels,
+    (),
+    text(),
+)
+SHARE_SPLIT: Final[Parameter[Split | None]] = Parameter(
+    "share_split",
+    "Shared cost is divided by cost, or evenly among namespaces. Only where something is shared. Default: weighted.",
+    choice("share_split", Split),
+    None,
+    words(Split),
+)
+_SHARE: Final[Parameters] = (SHARE_NAMESPACES, SHARE_LABELS, SHARE_SPLIT)
 ORDER: Final[Parameter[tuple[Order, ...]]] = Parameter(
     "order",
     "Comma list of total_cost, a component such as cpu_cost, window_start or a dimension of the group; a minus before "
@@ -193,7 +217,8 @@ FORMAT: Final[Parameter[ExportFormat]] = Parameter(
 )
 _SHARED: Final[Parameters] = (START, END, FILTER, AS_OF)
 LABELS: Final[Parameters] = (*_SHARED, LIMIT, CURSOR)
-_GROUPED: Final[Parameters] = (*_SHARED, GROUP, STEP, ORDER, TOP, IDLE)
+_OF_GROUPS: Final[Parameters] = (STEP, ORDER, TOP, IDLE, *_SHARE)
+_GROUPED: Final[Parameters] = (*_SHARED, GROUP, *_OF_GROUPS)
 COSTS: Final[Parameters] = (*_GROUPED, LIMIT, CURSOR)
 COMPARE: Final[Parameters] = (
     *(parameter for parameter in COSTS if parameter not in (STEP, ORDER)),
@@ -238,7 +263,7 @@ def parse_export(query: bytes, now: datetime) -> tuple[CostQuestion, Page, Expor
     values = parse_parameters(query, EXPORT)
     question, page = _costs_of(values, now)
     format_ = FORMAT.of(values)
-    alone = [each.name for each in (STEP, ORDER, TOP, IDLE) if each.name in values and not question.group]
+    alone = [each.name for each in _OF_GROUPS if each.name in values and not question.group]
     if alone:
         problem = f"{alone[0]} needs a group: without one the stored rows are exported as they are"
         raise InvalidParameter(alone[0], problem)
@@ -289,6 +314,7 @@ def _costs_of(
         step=STEP.of(values),
         filter=FILTER.of(values),
         idle=IDLE.of(values),
+        sharing=_sharing_of(values),
         as_of=parse_past(values, now),
     )
     page = Page(
@@ -298,6 +324,16 @@ def _costs_of(
         top=TOP.of(values),
     )
     return question, page
+
+
+def _sharing_of(values: Mapping[str, str]) -> Sharing:
+    namespaces, labels = SHARE_NAMESPACES.of(values), SHARE_LABELS.of(values)
+    try:
+        return sharing_of(namespaces, labels, SHARE_SPLIT.of(values))
+    except InvalidParameter:
+        raise
+    except RequestError as error:
+        raise InvalidParameter(SHARE_SPLIT.name, str(error), code=error.code) from error
 
 
 def parse_days(values: Mapping[str, str], now: datetime) -> Window:
