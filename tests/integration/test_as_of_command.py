@@ -84,7 +84,7 @@ def test_the_history_of_an_instant_ends_at_its_horizon(home: Home, upstream: tup
     backfill(home)
     today = datetime.now(UTC)
     for args, words in (
-        (("aurora", "--as-of", (today - timedelta(days=401)).isoformat()), "has expired, and --as-of is"),
+        (("aurora", "--as-of", (today - timedelta(days=401)).isoformat()), "has expired, and the instant asked for is"),
         (("aurora", "--as-of", (today + timedelta(hours=1)).isoformat()), "is in the future"),
         (("aurora", "--as-of", "yesterday"), "--as-of 'yesterday' is not a time"),
         (("--url", server.url, "--as-of", "2026-11-24"), "needs an account"),

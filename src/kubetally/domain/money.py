@@ -34,8 +34,9 @@ class CurrencyOrigin(StrEnum):
 def unlike_currencies(first: str, second: str) -> RequestError:
     """The error for amounts of two currencies that were to be added."""
     return RequestError(
-        f"{first} and {second} can't be added: ask for clusters of one currency at a time; `kubetally accounts update "
-        "NAME --currency CODE` relabels days of an account whose source does not state a currency",
+        f"{first} and {second} can't be added: ask for clusters of one currency at a time, such as with the filter "
+        f'currency:"{first}"; `kubetally accounts update NAME --currency CODE` relabels days of an account whose '
+        "source does not state a currency",
         code="unlike_currencies",
     )
 

@@ -14,12 +14,11 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 from kubetally import logs
 from kubetally.web.connections import Connections
 from kubetally.web.documentation import SWAGGER
-from kubetally.web.problems import Failure, Problem
+from kubetally.web.problems import LONGEST_QUERY, Failure, Problem
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.service_state import ServiceState
 from kubetally.web.wrong_secrets import WrongSecrets, is_wrong
 
-LONGEST_QUERY: Final = 8192
 CACHE: Final = "kubetally_cache"  # key of the scope's state: hit or miss, for the log
 _PROCESS, _NUMBERS = secrets.token_hex(4).encode(), count(1)  # together unique for each request
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")

@@ -22,6 +22,7 @@ FAMILIES: Final[tuple[tuple[type[KubetallyError], int], ...]] = (
     (StoreError, 503),
     (BalanceError, 500),
 )
+LONGEST_QUERY: Final = 8192
 _RETRY: Final = {"Retry-After": "5"}
 
 

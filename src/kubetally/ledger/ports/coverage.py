@@ -27,8 +27,8 @@ class HistoryGone(Gone):
     def __init__(self, as_of: datetime, *, earliest: datetime) -> None:
         self.as_of, self.earliest = as_of, earliest
         super().__init__(
-            f"history before {rfc3339(earliest)} has expired, and --as-of is {rfc3339(as_of)}. Use a later --as-of; "
-            "KUBETALLY_HISTORY_DAYS sets the retention"
+            f"history before {rfc3339(earliest)} has expired, and the instant asked for is {rfc3339(as_of)}. Use a "
+            "later one; KUBETALLY_HISTORY_DAYS sets the retention"
         )
 
 

@@ -6,15 +6,23 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from kubetally.web.problems import Failure, Problem
+from kubetally.domain.errors import KubetallyError
+from kubetally.ledger.ports.coverage import HistoryGone
+from kubetally.web.problems import LONGEST_QUERY, Failure, Problem
 from kubetally.web.v1.query_string import InvalidParameter
 
 PROBLEM_JSON: Final = "application/problem+json"
 _DETAILS: Final = {
     401: "send the secret of the service in the header `Secret`",
-    404: "there is nothing at this address: docs/api.md lists what there is",
+    404: "there is nothing at this address: /docs lists what there is",
     405: "only GET is allowed here",
+    414: f"the query is longer than {LONGEST_QUERY:,} bytes: shorten the filter, or ask in parts",
+    429: "too many wrong secrets came from this address: retry later with the right one",
+    503: "the service can't answer now: retry in a few seconds",
 }
+
+
+_PARAMETERS: Final = {"unlike_currencies": "filter", HistoryGone.code: "as_of", "pages_gone": "cursor"}
 
 
 class ProblemDetails(Struct, forbid_unknown_fields=True):
@@ -36,8 +44,16 @@ def problem_of(failure: Failure) -> Problem:
         # What went wrong inside is for the log; what is wrong with the request is for its caller.
         body.detail = str(failure.error) if status < 500 else "the service could not answer; its log says why"
         body.code = failure.error.code
-        if isinstance(failure.error, InvalidParameter):
-            body.parameter = failure.error.parameter
+        if (parameter := _parameter_of(failure.error)) is not None:
+            body.parameter = parameter
     elif status in _DETAILS:
         body.detail = _DETAILS[status]
-    return Problem(status, msgspec.json.encode(body), PROBLEM_JSON, failure.headers)
+    headers = failure.headers | ({"Allow": "GET, HEAD, OPTIONS"} if status == 405 else {})
+    return Problem(status, msgspec.json.encode(body), PROBLEM_JSON, headers)
+
+
+def _parameter_of(error: KubetallyError) -> str | None:
+    """The parameter that an error is about, or that mends it."""
+    if isinstance(error, InvalidParameter):
+        return error.parameter
+    return _PARAMETERS.get(error.code)

@@ -1,10 +1,11 @@
 """Reads a query string by a table of parameters: each is read once, refused by its name, and documented."""
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
-from urllib.parse import parse_qsl
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from kubetally.domain.errors import RequestError
 from kubetally.domain.nearest import nearest
@@ -54,13 +55,15 @@ class Parameter(Generic[_T]):
 
 
 Parameters = tuple[Parameter[Any], ...]
+_STRAY_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_NOT_ENCODED: Final = "it can't be decoded: send UTF-8, percent-encoded, and a percent sign as %25"
 
 
 def parse_parameters(query: bytes, known: Iterable[Parameter[Any]]) -> dict[str, str]:
     """The parameters of a query string. Raises InvalidParameter, for an unknown one or one that comes twice."""
     names = sorted(parameter.name for parameter in known)
     values = dict[str, str]()
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="utf-8", errors="replace"):
+    for name, value in _pairs(query):
         if name not in names:
             near = nearest(name, names)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -71,6 +74,27 @@ def parse_parameters(query: bytes, known: Iterable[Parameter[Any]]) -> dict[str,
             raise InvalidParameter(name, f"the parameter {name!r} comes twice: give it once", code="repeated_parameter")
         values[name] = value
     return values
+
+
+def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values, decoded. Raises InvalidParameter, for what is not percent-encoded UTF-8."""
+    for part in filter(None, query.split(b"&")):
+        name, _, value = part.replace(b"+", b" ").partition(b"=")
+        decoded = _decoded(name)
+        if decoded is None:
+            raise InvalidParameter(name.decode("latin-1"), _NOT_ENCODED, code="not_encoded")
+        if (text := _decoded(value)) is None:
+            raise InvalidParameter(decoded, _NOT_ENCODED, code="not_encoded")
+        yield decoded, text
+
+
+def _decoded(encoded: bytes) -> str | None:
+    if _STRAY_PERCENT.search(encoded):
+        return None
+    try:
+        return unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def text(**schema: str) -> dict[str, Any]:
