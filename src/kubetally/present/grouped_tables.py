@@ -99,7 +99,7 @@ def _rounded_column(rows: Sequence[ComparedRow], total: ComparedRow, name: str) 
 def _grid(report: CostReport, top: int | None) -> Grid:
     """Rows and lines, and the total of each step and of all; what is printed adds up."""
     lines, rows = arrange_report(report, DEFAULT_ORDER, top)
-    both = [*rows, *lines]
+    both = [*sorted(rows, key=lambda row: row.kind == REST), *lines]
     # A row of one component says which in its key, and has no hours.
     is_by_component = any(row.component for row in both)
     shown = [part for part in Component if not is_by_component and any(row.costs.of(part) for row in both)]

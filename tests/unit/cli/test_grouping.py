@@ -1,0 +1,46 @@
+"""Options that group costs: what they ask for, and what they refuse."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kubetally.cli.grouping import GroupingOptions, grouped_question, level_of
+from kubetally.cli.options import Format
+from kubetally.domain.question.cost_question import DetailLevel, Idle
+from kubetally.domain.question.steps import Step
+from kubetally.domain.window import Window
+from tests.errors import raises_code
+
+START = datetime(2026, 11, 20, tzinfo=UTC)
+WINDOW = Window(START, START + timedelta(days=3))
+
+
+@pytest.mark.parametrize(("by", "level"), [("summary", DetailLevel.SUMMARY), ("namespace,pod", None), ("pod", None)])
+def test_level_of_detail_is_told_from_a_group(by: str, level: DetailLevel | None) -> None:
+    assert level_of(by) is level
+
+
+def test_options_that_were_given_are_listed() -> None:
+    assert GroupingOptions().given == []
+    options = GroupingOptions(step=Step.DAY, filter="", idle=Idle.SEPARATE, top=3, compare=True)
+    assert options.given == ["--step", "--filter", "--idle", "--top", "--compare"]
+
+
+def test_period_before_is_as_long_as_the_window() -> None:
+    asked = GroupingOptions(compare=True, top=5).question("workload", WINDOW, None)
+    assert [dimension.name for dimension in asked.costs.group] == ["namespace", "controller_kind", "controller"]
+    assert asked.top == 5
+    assert asked.compared is not None
+    assert asked.compared.before == Window(START - timedelta(days=3), START)
+
+
+def test_old_sums_name_what_they_do_not_go_with() -> None:
+    with raises_code("legacy_is_of_clusters") as error:
+        grouped_question("pod", GroupingOptions(top=1), WINDOW, None, Format.TABLE, legacy=True, file=None)
+    assert str(error.value).endswith("omit it or --by pod, --top")
+
+
+def test_nothing_is_before_the_first_window() -> None:
+    first = Window(datetime(1, 1, 1, tzinfo=UTC), START)
+    with raises_code("invalid_window"):
+        GroupingOptions(compare=True).question("pod", first, None)

@@ -1,0 +1,139 @@
+"""Tables of a group: what is printed adds up, whatever the rows are."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.compare import CompareQuestion, Comparison, compare
+from kubetally.domain.component import NO_CLASSES, Component, Costs
+from kubetally.domain.efficiency import NO_HOURS, RatedHours
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.group import parse_group
+from kubetally.domain.question.steps import Step, steps_of
+from kubetally.domain.report import CostReport, CostRow, StepSum, Sums
+from kubetally.domain.status import Coverage, DayState
+from kubetally.domain.window import DAY, Window
+from kubetally.present.grouped_tables import print_comparison, print_grouped
+
+START = datetime(2026, 11, 20, tzinfo=UTC)
+WINDOW = Window(START, START + 2 * DAY)
+AMOUNTS = st.integers(-20_000, 2_000_000)
+ROWS = st.lists(st.tuples(AMOUNTS, AMOUNTS, AMOUNTS), min_size=1, max_size=6)
+settings.register_profile("printed", suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def row(number: int, amounts: tuple[int, ...], kind: Kind = Kind.WORKLOAD, start: datetime | None = None) -> CostRow:
+    key = (f"team-{number}",) if kind is Kind.WORKLOAD else (None,)
+    return CostRow(Costs(*amounts), NO_CLASSES, NO_HOURS, RatedHours(), kind=kind, key=key, start=start)
+
+
+def report(
+    rows: list[CostRow], lines: list[CostRow], *, window: Window = WINDOW, step: Step | None = None, hours: float = 48
+) -> CostReport:
+    both = [*rows, *lines]
+    steps = [
+        StepSum(part, sum(one.costs.total for one in both if one.start == part.start), Coverage(24, 24))
+        for part in (steps_of(window, step) if step else ())
+    ]
+    return CostReport(
+        question=CostQuestion(window, parse_group("label:team"), step),
+        currency="USD",
+        currency_assumed=False,
+        coverage=Coverage(48, hours, DayState.SETTLED),
+        has_data=hours > 0,
+        assets_complete=True,
+        bill=Costs.sum(one.costs for one in both),
+        not_measured=frozenset({Component.MANAGEMENT}),
+        rows=tuple(rows),
+        lines=tuple(lines),
+        workloads=Sums(Costs.sum(one.costs for one in rows), NO_CLASSES, NO_HOURS, RatedHours()),
+        steps=tuple(steps),
+    )
+
+
+def figures(out: str, heading: str) -> tuple[list[list[Decimal]], list[Decimal]]:
+    """The amounts of the rows of a table, and those of its last total."""
+    table = out.partition(heading)[2].partition("\n\n")[0].splitlines()[1:]
+    amounts = [[Decimal(cell) for cell in line.split() if "." in cell] for line in table]
+    return [its for its in amounts[:-1] if its], amounts[-1]
+
+
+@given(rows=ROWS, lines=ROWS)
+@settings(settings.get_profile("printed"), max_examples=50)
+def test_rows_and_columns_add_up_as_printed(
+    capsys: pytest.CaptureFixture[str], rows: list[tuple[int, ...]], lines: list[tuple[int, ...]]
+) -> None:
+    kinds = [Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD, Kind.DIFFERENCE] * 2
+    made = [row(number, amounts) for number, amounts in enumerate(rows)]
+    print_grouped(report(made, [row(0, its, kind) for its, kind in zip(lines, kinds, strict=False)]), None, {"a": "a"})
+    printed, total = figures(capsys.readouterr().out, "label:team  ")
+    assert [sum(column) for column in zip(*printed, strict=True)] == total
+    assert all(its[0] == sum(its[1:]) for its in (*printed, total) if len(its) > 1)
+
+
+def test_each_step_has_a_total_and_all_steps_the_sum(capsys: pytest.CaptureFixture[str]) -> None:
+    starts = [START, START + DAY]
+    rows = [row(number, (1_004_000 + number,), start=start) for start in starts for number in range(3)]
+    print_grouped(report(rows, [row(0, (5_000,), Kind.IDLE, START)], step=Step.DAY), 1, {"a": "prod"})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 cluster by label:team"
+    assert [line.split() for line in lines[2:9]] == [
+        ["from", "label:team", "total", "CPU", "CPU", "eff.", "RAM", "eff."],
+        ["2026-11-20", "team-2", "1.00", "1.00", "-", "-"],
+        ["2026-11-20", "(2", "more)", "2.01", "2.01", "-", "-"],
+        ["2026-11-20", "idle", "0.01", "0.01", "-", "-"],
+        ["2026-11-20", "total", "3.02", "3.02"],
+        ["2026-11-21", "team-2", "1.00", "1.00", "-", "-"],
+        ["2026-11-21", "(2", "more)", "2.01", "2.01", "-", "-"],
+    ]
+
+
+def test_notes_name_the_clusters_that_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
+    issues = tuple(
+        Issue(kind, message, None, WINDOW, None, {"accounts": accounts})
+        for kind, message, accounts in (
+            (IssueKind.SOURCE_FAILED, "it is away", ["1"]),
+            (IssueKind.NOT_MEASURED, "no fee", ["1", "2"]),
+        )
+    )
+    made = report([row(0, (7_000_000,))], [], hours=24)
+    print_grouped(CostReport(**{**_fields(made), "issues": issues}), None, {"1": "prod", "2": "test"}, quiet=True)
+    out = capsys.readouterr().out
+    assert "missing: it is away [prod] (20-21 Nov 2026 UTC)\n" in out
+    assert "note: no fee\n" in out
+    assert "24 of 48 h, partial" in out
+    assert "rounded" not in out
+
+
+def _fields(made: CostReport) -> dict[str, object]:
+    return {name: getattr(made, name) for name in made.__dataclass_fields__}
+
+
+def comparison(before: CostReport, now: CostReport) -> Comparison:
+    return compare(CompareQuestion(now.question, before.question.window), before, now)
+
+
+@given(before=ROWS, now=ROWS)
+@settings(settings.get_profile("printed"), max_examples=50)
+def test_reasons_of_a_change_add_up_as_printed(
+    capsys: pytest.CaptureFixture[str], before: list[tuple[int, ...]], now: list[tuple[int, ...]]
+) -> None:
+    was, then = ([row(number, amounts) for number, amounts in enumerate(many)] for many in (before, now))
+    period = Window(START - 2 * DAY, START)
+    print_comparison(comparison(report(was, [], window=period), report(then, [])), None, {"a": "a"})
+    printed, total = figures(capsys.readouterr().out, "label:team  ")
+    assert [sum(column) for column in zip(*printed, strict=True)] == total
+    assert all(change == sum(reasons) for _, _, change, *reasons in (*printed, total))
+
+
+def test_period_without_data_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = report([], [], window=Window(START - 2 * DAY, START), hours=0)
+    print_comparison(comparison(nothing, report([row(0, (7_000_000,))], [])), None, {"a": "a"})
+    out = capsys.readouterr().out
+    assert "before: 18-19 Nov 2026 (2 days, UTC), 0 of 48 h, no data" in out
+    assert out.splitlines()[4].split() == ["team-0", "-", "7.00", *["-"] * 5]
