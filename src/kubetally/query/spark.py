@@ -44,6 +44,7 @@ _PARTITION = f"/{DAY}="
 _SETTINGS = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.variable.substitute": "false",  # else `${env:NAME}` in a filter would be a variable of this machine
     "spark.sql.shuffle.partitions": "8",
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.files.maxPartitionBytes": "32m",  # an export holds one partition at a time
