@@ -214,9 +214,9 @@ class Settings:
     engine: str = field(
         default="duckdb",
         metadata=_facts(
-            "What runs the queries of the native API: `duckdb` in the process; Spark on this machine, `local[*]` or "
-            "`local[N]` with its cores; a Spark cluster, `spark://host:port` (several masters: `,host:port`). "
-            "docs/service.md tells more.",
+            "What runs queries of the native API, `costs --by` and `explain`: `duckdb` in the process; Spark on this "
+            "machine, `local[N]` or `local[*]`; a Spark cluster, `spark://host:port` (of several masters "
+            "`spark://one:port,two:port`). docs/service.md says more.",
             is_engine=True,
         ),
     )

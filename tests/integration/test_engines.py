@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ibis import ir
 from litestar.testing import TestClient
 
 from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.booking import Booking
 from kubetally.domain.component import Costs
 from kubetally.domain.efficiency import Hours
-from kubetally.domain.question.cost_question import Idle
+from kubetally.domain.question.cost_question import NOTHING_SHARED, CostQuestion, Idle, Sharing, Split
 from kubetally.domain.question.filter import Op
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
@@ -139,23 +140,50 @@ def test_answers_of_both_engines_are_equal(
     assert answer.text == asked.text
 
 
+SHARED = [
+    NOTHING_SHARED,
+    Sharing(namespaces=("shop",)),
+    Sharing(labels=(("team", "web"),), split=Split.EVEN),
+    Sharing(("shop", "none"), (("app", "x"),)),
+]
+
+
 @given(
     days=booked_days(),
     group=st.sampled_from(GROUPS),
-    text=st.sampled_from(FILTERS),
+    text=st.sampled_from(["", *FILTERS]),
     step=st.sampled_from([None, *Step]),
     idle=st.sampled_from(Idle),
+    sharing=st.sampled_from(SHARED),
 )
-@settings(max_examples=6)
+@settings(max_examples=8)
 def test_random_ledgers_have_the_same_rows_on_both_engines(
-    spark: Engine, duckdb: Engine, days: list[Booking], group: str, text: str, step: Step | None, idle: Idle
+    spark: Engine,
+    duckdb: Engine,
+    days: list[Booking],
+    group: str,
+    text: str,
+    step: Step | None,
+    idle: Idle,
+    sharing: Sharing,
 ) -> None:
     rows = ibis.memtable(pa.concat_tables([ledger(days), ledger(days[:1], "b" * 8)]))
-    for condition in (parse_v2(text), parse_v2("")):
-        question = query(group, filter=condition, step=step, idle=idle)
-        answers = [cost_rows(engine.run, rows, question, ACCOUNTS, "USD") for engine in (spark, duckdb)]
-        assert total(answers[0]) == total(answers[1])
-        assert in_order(answers[0]) == in_order(answers[1])
+    question = query(group, filter=parse_v2(text), step=step, idle=idle, sharing=sharing)
+    check_alike(spark, duckdb, rows, question)
+
+
+@pytest.mark.parametrize("sharing", SHARED[1:])
+@pytest.mark.parametrize("group", ["namespace", "pod", "cluster,component"])
+def test_shared_cost_is_the_same_on_both_engines(spark: Engine, duckdb: Engine, group: str, sharing: Sharing) -> None:
+    days = [allocation_table(cluster_day(id_ * 8, rows=rich_rows(shift))) for shift, id_ in enumerate("ab")]
+    rows = pa.concat_tables(table.append_column("day", pa.array([FIRST] * len(table), pa.date32())) for table in days)
+    check_alike(spark, duckdb, ibis.memtable(rows), query(group, idle=Idle.WEIGHTED, sharing=sharing))
+
+
+def check_alike(spark: Engine, duckdb: Engine, rows: ir.Table, question: CostQuestion) -> None:
+    answers = [cost_rows(engine.run, rows, question, ACCOUNTS, "USD") for engine in (spark, duckdb)]
+    assert total(answers[0]) == total(answers[1])
+    assert in_order(answers[0]) == in_order(answers[1])
 
 
 def in_order(rows: list[CostRow]) -> list[CostRow]:

@@ -39,7 +39,7 @@ from kubetally.store.lake.schema import ALLOCATIONS, DAY
 
 _MAX_TABLES = 64
 _ROWS_PER_BATCH = 20_000
-_CONNECT_SECONDS, _WORKER_SECONDS, _POLL_SECONDS = 5.0, 30.0, 0.05
+_CONNECT_SECONDS, _POLL_SECONDS = 5.0, 0.05
 _PARTITION = f"/{DAY}="
 _SETTINGS = {
     "spark.sql.ansi.enabled": "true",
@@ -62,22 +62,22 @@ class SparkEngine:
 
     All engines of a process share one application of Spark, which ends with the process.
     master: `local[2]`, `local[*]`, or `spark://host:7077`. settings: of Spark, beside `spark-defaults.conf`.
+    worker_seconds: how long a query waits for a worker.
     Raises: StoreError, if Spark can't be started or the master does not answer.
     """
 
-    def __init__(self, master: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._master, self._settings = master, settings
+    def __init__(
+        self, master: str, settings: Mapping[str, str] = MappingProxyType({}), *, worker_seconds: float = 30.0
+    ) -> None:
+        self._master, self._settings, self._worker_seconds = master, settings, worker_seconds
         self.reads_local_files = _is_local(master)
         self._opening = Lock()
         self._views = _Views(_APPLICATION.new_session(master, settings))
 
     def rows(self, scans: Sequence[Scan], tables: Sequence[pa.Table] = ()) -> ir.Table:
-        """See `Engine.rows`. An application that has ended is started again."""
-        with self._opening, _translated(self._master):
-            if not _is_alive(self._views.session.sparkContext):
-                self._views = _Views(_APPLICATION.new_session(self._master, self._settings))
-            views = self._views
+        """See `Engine.rows`."""
         with _translated(self._master):
+            views = self._live_views()
             return union_of([chosen(views.of(scan.paths), scan) for scan in scans], tables)
 
     def run(self, expression: ir.Table) -> pa.Table:
@@ -101,8 +101,16 @@ class SparkEngine:
             self._views.drop()
 
     def _frame(self, expression: ir.Table) -> DataFrame:
-        _await_worker(self._views.session.sparkContext)
-        return self._views.frame(expression)
+        views = self._live_views()
+        _await_worker(views.session.sparkContext, self._worker_seconds)
+        return views.frame(expression)
+
+    def _live_views(self) -> "_Views":
+        """Those of the application, which is started again if it has ended."""
+        with self._opening:
+            if not _is_alive(self._views.session.sparkContext):
+                self._views = _Views(_APPLICATION.new_session(self._master, self._settings))
+            return self._views
 
 
 class _Views:
@@ -208,23 +216,17 @@ def _is_alive(context: SparkContext) -> bool:
         return False
 
 
-def _await_worker(context: SparkContext) -> None:
-    """Return once an application has an executor. Raises StoreError, if it gets none in time or has ended."""
-    if not _is_alive(context):
-        raise StoreError(
-            f"the application at {context.master} has ended; ask again, and it is started again",
-            code="spark_ended",
-            retryable=True,
-        )
+def _await_worker(context: SparkContext, seconds: float) -> None:
+    """Return once an application has an executor. Raises StoreError, if it gets none in time."""
     if _is_local(context.master):
         return
     status = context._jsc.sc().statusTracker()
-    until = time.monotonic() + _WORKER_SECONDS
+    until = time.monotonic() + seconds
     while len(status.getExecutorInfos()) < 2:  # the driver is one
         if time.monotonic() > until:
             raise StoreError(
-                f"no worker of {context.master} took the query within {_WORKER_SECONDS:.0f} s: start workers, or free "
-                "their cores and memory",
+                f"no worker of {context.master} took the query within {seconds:.0f} s: start workers, or free their "
+                "cores and memory",
                 code="spark_without_worker",
                 retryable=True,
             )

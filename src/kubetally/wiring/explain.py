@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from kubetally.ledger.stores import Ledger
 from kubetally.query.explain import Explainer
-from kubetally.query.opening import open_duck
+from kubetally.query.opening import engine_opener
 from kubetally.query.reader import LedgerReader
 from kubetally.settings import Settings
 from kubetally.sources.opencost.client import day_requests
@@ -15,5 +15,5 @@ from kubetally.wiring.ledger import open_ledger
 @contextmanager
 def open_explainer(settings: Settings) -> Iterator[tuple[Ledger, Explainer]]:
     """The ledger, and what explains its figures. Raises StoreError, RequestError."""
-    with open_ledger(settings) as ledger, LedgerReader(ledger, open_duck) as reader:
+    with open_ledger(settings) as ledger, LedgerReader(ledger, engine_opener(settings.engine)) as reader:
         yield ledger, Explainer(reader, day_requests)
