@@ -21,6 +21,8 @@ QUESTIONS = (
     ("node", "--idle", "weighted"), ("service",), ("label:team", "--step", "day"), ("namespace,component",),
     ("cluster,namespace,pod", "--top", "3"), ("controller_kind,controller",),
     ("namespace_label:team", "--idle", "even"),
+    ("namespace", "--share-namespaces", "kube-system,monitoring"),
+    ("label:team", "--share-labels", "team:data", "--share-split", "even", "--idle", "weighted"),
     ("label:team,container", "--top", "2", "--step", "day"),
 )  # fmt: skip
 JSON = ("--format", "json")
@@ -65,6 +67,9 @@ def test_every_group_sums_to_the_summary(stored: Home, replay: ReplayServer, que
     assert total(live["rows"]) == money(live["total"]["total_cost"]) == money(summary)
     assert live["total"] == kept["total"]
     assert live["coverage"]["hours_covered"] == kept["coverage"]["hours_asked"] == 72
+    if "--share-namespaces" in question:
+        assert not {row["key"]["namespace"] for row in live["rows"]} & {"kube-system", "monitoring"}
+        assert live["total"]["shared_cost"] > 0
     if question[0].startswith(("cluster", "organization")):  # a bare URL has the name that its source states
         assert len(live["rows"]) == len(kept["rows"])
     else:
@@ -199,6 +204,9 @@ def test_period_without_answer_is_unknown(replay: ReplayServer) -> None:
         (("--filter", 'colour:"a"'), "a field expected"),
         (("--by", "node", "--infrastructure", "legacy_sum"), "error: --infrastructure legacy_sum goes with"),
         (("--by", "node", "--as-of", "2026-11-24"), "--as-of needs an account"),
+        (("--share-labels", "team"), "error: --share-labels: 'team' is not a label"),
+        (("--share-namespaces", "a b"), "error: --share-namespaces: 'a b' is not the plain name"),
+        (("--share-split", "even"), "error: --share-split: even says how shared cost is split"),
         (("--compare", "--step", "day"), "error: --compare is of a whole window: omit --step"),
         (("--top", "0"), "'0' is not a whole number from 1 to 10000"),
     ],

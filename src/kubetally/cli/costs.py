@@ -48,8 +48,8 @@ def costs(
     """Show what clusters cost.
 
     Prints the cost of each component, where it went, and how efficiently it was used. The parts always add up to the
-    total. Several clusters are read concurrently. Grouped by anything but summary, namespace and workload, or with
-    --step, --filter, --idle, --top or --compare, all clusters are one report: that of GET /api/v1/costs or compare.
+    total. Several clusters are read concurrently. Grouped by anything but summary, namespace and workload, or with an
+    option from --step to --compare, all clusters are one report: that of GET /api/v1/costs or compare.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ import typer
 from kubetally.cli.answer_file import STDOUT
 from kubetally.cli.options import Format
 from kubetally.domain.errors import RequestError
-from kubetally.domain.question.cost_question import GROUPS, CostQuestion, DetailLevel, Idle
+from kubetally.domain.question.cost_question import GROUPS, CostQuestion, DetailLevel, Idle, Sharing, Split
 from kubetally.domain.question.steps import Step
 from kubetally.domain.window import InvalidWindow, Window
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kubetally.domain.question.group import Dimension
 
 _T = TypeVar("_T")
+_V = TypeVar("_V")
 MAX_TOP = 10_000
 
 By = Annotated[
@@ -44,6 +45,24 @@ FilterText = Annotated[
 IdleOption = Annotated[
     Idle | None,
     typer.Option("--idle", help="Idle cost: a line, shared among workloads, or left out. Default: separate."),
+]
+ShareNamespaces = Annotated[
+    str | None,
+    typer.Option(
+        "--share-namespaces",
+        metavar="NAMES",
+        help="Comma list of namespaces whose cost the other workloads of the same cluster and day share.",
+    ),
+]
+ShareLabels = Annotated[
+    str | None,
+    typer.Option(
+        "--share-labels", metavar="LABELS", help="Comma list of labels as key:value; workloads with one are shared too."
+    ),
+]
+ShareSplit = Annotated[
+    Split | None,
+    typer.Option("--share-split", help="Divide shared cost by cost or evenly among namespaces. Default: weighted."),
 ]
 Top = Annotated[
     int | None,
@@ -70,6 +89,9 @@ class GroupingOptions:
     step: StepOption = None
     filter: FilterText = None
     idle: IdleOption = None
+    share_namespaces: ShareNamespaces = None
+    share_labels: ShareLabels = None
+    share_split: ShareSplit = None
     top: Top = None
     compare: Compare = False
 
@@ -80,6 +102,9 @@ class GroupingOptions:
             "--step": self.step,
             "--filter": self.filter,
             "--idle": self.idle,
+            "--share-namespaces": self.share_namespaces,
+            "--share-labels": self.share_labels,
+            "--share-split": self.share_split,
             "--top": self.top,
             "--compare": self.compare or None,
         }
@@ -95,9 +120,18 @@ class GroupingOptions:
             self.step,
             _read("--filter", self.filter or "", parse_v2),
             self.idle or Idle.SEPARATE,
+            self._sharing(),
             as_of=as_of,
         )
         return GroupedQuestion(costs, self._compared(costs), self.top)
+
+    def _sharing(self) -> Sharing:
+        """What is shared. Raises RequestError, which names the option."""
+        from kubetally.domain.question.shared import parse_shared_labels, parse_shared_namespaces, sharing_of
+
+        namespaces = _read("--share-namespaces", self.share_namespaces or "", parse_shared_namespaces)
+        labels = _read("--share-labels", self.share_labels or "", parse_shared_labels)
+        return _read("--share-split", self.share_split, lambda split: sharing_of(namespaces, labels, split))
 
     def _compared(self, costs: CostQuestion) -> "CompareQuestion | None":
         if not self.compare:
@@ -157,8 +191,9 @@ def group_of(by: str) -> "tuple[Dimension, ...]":
     return _read("--by", by if level is None else ",".join(GROUPS[level]), parse_group)
 
 
-def _read(option: str, text: str, parse: Callable[[str], _T]) -> _T:
+def _read(option: str, value: _V, parse: Callable[[_V], _T]) -> _T:
+    """What an option means. Raises RequestError, which names it."""
     try:
-        return parse(text)
+        return parse(value)
     except RequestError as error:
         raise RequestError(f"{option}: {error}", code=error.code) from error

@@ -22,8 +22,8 @@ def test_level_of_detail_is_told_from_a_group(by: str, level: DetailLevel | None
 
 def test_options_that_were_given_are_listed() -> None:
     assert GroupingOptions().given == []
-    options = GroupingOptions(step=Step.DAY, filter="", idle=Idle.SEPARATE, top=3, compare=True)
-    assert options.given == ["--step", "--filter", "--idle", "--top", "--compare"]
+    options = GroupingOptions(step=Step.DAY, filter="", idle=Idle.SEPARATE, share_labels="", top=3, compare=True)
+    assert options.given == ["--step", "--filter", "--idle", "--share-labels", "--top", "--compare"]
 
 
 def test_period_before_is_as_long_as_the_window() -> None:
