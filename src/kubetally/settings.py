@@ -103,6 +103,18 @@ class Settings:
             is_size=True,
         ),
     )
+    query_memory: str = field(
+        default="1GB",
+        metadata=_facts(
+            "Memory that DuckDB may use for queries, at least `100MB`; the process itself needs some 200 MB beside it.",
+            is_size=True,
+        ),
+    )
+    query_spill: str | None = _setting(
+        None,
+        "Folder in which DuckDB keeps what does not fit into that memory while a query runs. If unset, the home "
+        "folder.",
+    )
     history_days: int = _setting(400, "Retention of replaced data for `--as-of`, in days.")
     collect_days: int = _setting(400, "Maximum number of past days to collect for a new account.")
     collect_at_once: int = _setting(16, "Maximum number of clusters collected at the same time.")

@@ -88,7 +88,11 @@ def test_unusable_currency_names_its_variable() -> None:
         ),
         *(("KUBETALLY_ATTEMPTS", text, "a whole number above zero") for text in ("1.5", "0", "-3", "many")),
         ("KUBETALLY_ALLOW_LINK_LOCAL", "maybe", "true or false"),
-        *(("KUBETALLY_QUERY_CACHE", text, "a size such as 10GB or 512MiB") for text in ("10", "0GB", "-1GB", "much")),
+        *(
+            (name, text, "a size such as 10GB or 512MiB")
+            for name in ("KUBETALLY_QUERY_CACHE", "KUBETALLY_QUERY_MEMORY")
+            for text in ("10", "0GB", "-1GB", "much")
+        ),
         *(
             ("KUBETALLY_ENGINE", text, "duckdb, local[*], local[N] or spark://host:port")
             for text in ("spark", "local", "local[0]", "spark://one", "spark://one:7077,", "yarn", "spark://a@one:1")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import reduce
 from operator import or_
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import ibis
 import pyarrow as pa
@@ -41,9 +41,12 @@ from kubetally.query.sums import (
     shares_of,
     waste_of,
 )
+from kubetally.query.too_large import QuestionTooLarge
 from kubetally.store.lake.schema import ALLOCATIONS
 
 _MAPS = {"label": "labels", "annotation": "annotations", "namespace_label": "namespace_labels"}
+MAX_GROUPS: Final = 300_000
+"""Rows of an answer that are read at once; each takes some 3 KB."""
 _TRUNCATIONS = {"week": "W", "month": "M"}
 _NO_COSTS = dict.fromkeys(COSTS, 0)
 _OF_LINES = frozenset({Field.CLUSTER, Field.ORGANIZATION, Field.CURRENCY, Field.COMPONENT})
@@ -109,7 +112,15 @@ def _added(
     run: Run, rows: ir.Table, keys: Mapping[str, ir.Value], sums: Mapping[str, ir.Scalar], question: CostQuestion
 ) -> Iterator[_Part]:
     answer = rows.group_by(**keys).agg(**sums) if keys else rows.agg(**sums, rows=rows.count())
-    return _parts(run(answer), question)
+    table = run(answer.limit(MAX_GROUPS + 1) if keys else answer)
+    check_groups(table.num_rows)
+    return _parts(table, question)
+
+
+def check_groups(count: int) -> None:
+    """Raises QuestionTooLarge, if an answer has more rows than are read at once."""
+    if count > MAX_GROUPS:
+        raise QuestionTooLarge(f"the answer has more than {MAX_GROUPS:,} rows")
 
 
 def _filters(question: CostQuestion, currency: str | None) -> dict[Component, Filter]:

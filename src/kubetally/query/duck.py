@@ -3,7 +3,9 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
+from uuid import uuid4
 
 import duckdb
 import ibis
@@ -13,6 +15,7 @@ from ibis import ir
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.lake import Scan
 from kubetally.query.engine import chosen, union_of
+from kubetally.query.too_large import QuestionTooLarge
 
 _MAX_TABLES = 64
 _ROWS_PER_BATCH = 20_480
@@ -21,16 +24,16 @@ _ROWS_PER_BATCH = 20_480
 class DuckEngine:
     """Runs Ibis expressions over Parquet files and Arrow tables. Threads may share it.
 
-    threads: at most. memory_limit: such as `1GB`. spill_folder: for what does not fit into it; None for no spilling.
+    threads:      at most. memory_bytes: that it may use.
+    spill_folder: for what does not fit into memory, in a folder of its own there that exists only meanwhile; None if
+                  nothing may be written.
     """
 
     reads_local_files = True
 
-    def __init__(self, *, threads: int = 2, memory_limit: str = "1GB", spill_folder: str | None = None) -> None:
-        settings = {"threads": threads, "memory_limit": memory_limit}
-        if spill_folder is not None:
-            settings["temp_directory"] = spill_folder
-        self._connection = ibis.duckdb.connect(**settings)
+    def __init__(self, *, threads: int = 2, memory_bytes: int = 1_000_000_000, spill_folder: str | None = None) -> None:
+        spill = "" if spill_folder is None else str(Path(spill_folder, f"query-spill-{uuid4().hex[:12]}"))
+        self._connection = ibis.duckdb.connect(threads=threads, memory_limit=f"{memory_bytes}B", temp_directory=spill)
         self._running = Lock()
         self._files: OrderedDict[tuple[str, ...], ir.Table] = OrderedDict()
 
@@ -70,14 +73,13 @@ class DuckEngine:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise errors of DuckDB as StoreError."""
+    """Raise errors of DuckDB as QuestionTooLarge or StoreError."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:
-        raise StoreError(
-            f"DuckDB needs more memory for this question than it may use ({error}). Ask for fewer days, or set "
-            "KUBETALLY_QUERY_MEMORY",
-            code="query_too_large",
+        raise QuestionTooLarge(
+            "this question needs more memory than KUBETALLY_QUERY_MEMORY allows, or more space than there is in "
+            "KUBETALLY_QUERY_SPILL"
         ) from error
     except duckdb.Error as error:
         raise StoreError(

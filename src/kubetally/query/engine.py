@@ -14,7 +14,7 @@ from kubetally.store.lake.schema import ALLOCATIONS, RENAMED
 
 
 class Engine(Protocol):
-    """Runs Ibis expressions over the files of the lake. Threads may share it. Raises StoreError.
+    """Runs Ibis expressions over the files of the lake. Threads may share it. Raises StoreError, QuestionTooLarge.
 
     reads_local_files: whether scans need paths of this machine; else the engine reads an object store itself.
     """

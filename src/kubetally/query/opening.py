@@ -13,16 +13,21 @@ if TYPE_CHECKING:
 DUCKDB = "duckdb"
 
 
-def engine_opener(engine: str) -> "OpenEngine":
-    """What opens an engine: `duckdb`, or Spark at a master such as `local[2]` or `spark://host:7077`."""
-    return open_duck if engine == DUCKDB else partial(open_spark, engine)
+def engine_opener(engine: str, *, memory_bytes: int, spill_folder: str) -> "OpenEngine":
+    """What opens an engine: `duckdb`, or Spark at a master such as `local[2]` or `spark://host:7077`.
+
+    memory_bytes, spill_folder: of DuckDB; Spark has settings of its own.
+    """
+    if engine == DUCKDB:
+        return partial(open_duck, memory_bytes=memory_bytes, spill_folder=spill_folder)
+    return partial(open_spark, engine)
 
 
-def open_duck(*, memory_limit: str = "1GB", spill_folder: str | None = None) -> "Engine":
-    """DuckDB in this process, on two threads."""
+def open_duck(*, memory_bytes: int = 1_000_000_000, spill_folder: str | None = None) -> "Engine":
+    """DuckDB in this process, on two threads. spill_folder: for what does not fit into memory; None for no such."""
     from kubetally.query.duck import DuckEngine
 
-    return DuckEngine(memory_limit=memory_limit, spill_folder=spill_folder)
+    return DuckEngine(memory_bytes=memory_bytes, spill_folder=spill_folder)
 
 
 def open_spark(master: str, settings: Mapping[str, str] = MappingProxyType({})) -> "Engine":

@@ -18,6 +18,7 @@ from kubetally.ledger.ports.lake import Lake, StoredRows
 from kubetally.ledger.ports.rollups import Grain, RollUp
 from kubetally.query.rollup_sums import rolled_up
 from kubetally.query.sums import COSTS, columns
+from kubetally.query.too_large import QuestionTooLarge
 from kubetally.store.lake.schema import ROLL_UPS
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class RollUpBuilder:
                 return engine.run(rolled_up(engine.rows(local.scans), Grain.NAMESPACE))
             finally:
                 local.release()
-        except StoreError as error:
+        except (StoreError, QuestionTooLarge) as error:
             by_date = [list(its) for _, its in groupby(sorted(days, key=_date), _date)]
             if len(by_date) == 1:
                 _log.warning("day_not_rolled_up", day=str(days[0].day), code=error.code, error=str(error))

@@ -17,11 +17,11 @@ from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.clusters import AnyCluster
 from kubetally.ledger.stores import Ledger
 from kubetally.query.joined import JoinedCluster, JoinedReader
-from kubetally.query.opening import DUCKDB, engine_opener
 from kubetally.query.reports import LedgerReports
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.clusters import opener_of, subject_of
+from kubetally.wiring.queries import query_engine
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +81,7 @@ async def _answer(
         if as_of is not None:
             costs.check_instant(subjects, as_of)
         by_id = _by_id(subjects)
-        open_engine = engine_opener(DUCKDB if ledger is None else settings.engine)
+        open_engine = query_engine(settings, in_process=ledger is None)
         with JoinedReader(_joined(by_id, ledger), ledger, open_engine, _encode, clock) as reader:
             while True:
                 asked = await asyncio.gather(*(_ask(by_id, each, costs, reader, done) for each in questions))

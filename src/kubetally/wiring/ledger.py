@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
 
 from kubetally.domain.window import Clock
 from kubetally.ledger.stores import Ledger
@@ -10,7 +12,11 @@ from kubetally.settings import Settings, size_in_bytes
 from kubetally.store.lake.location import LakeLocation
 from kubetally.store.meta.metadata import open_meta
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.queries import query_engine
 from kubetally.wiring.store import database_url, naming_setting, open_keys
+
+if TYPE_CHECKING:
+    from kubetally.query.engine import OpenEngine
 
 
 def lake_location(settings: Settings) -> LakeLocation:
@@ -50,13 +56,12 @@ def open_ledger(
             meta.database,
             timedelta(days=settings.history_days),
             clock,
-            roll_up,
+            partial(roll_up, query_engine(settings, in_process=True)),
         )
 
 
-def roll_up(ledger: Ledger) -> int:
+def roll_up(open_engine: "OpenEngine", ledger: Ledger) -> int:
     """Bring the roll-ups of a lake up to date; returns how many days were added. Raises StoreError."""
-    from kubetally.query.opening import open_duck
     from kubetally.query.rollup_builder import RollUpBuilder  # heavy: Ibis and DuckDB
 
-    return RollUpBuilder(ledger.coverage, lambda: ledger.lake, open_duck).rebuild(ledger.clock.now())
+    return RollUpBuilder(ledger.coverage, lambda: ledger.lake, open_engine).rebuild(ledger.clock.now())

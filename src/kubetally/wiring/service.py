@@ -16,7 +16,6 @@ from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.ledger.stores import Ledger
 from kubetally.query.answers import LedgerAnswers
-from kubetally.query.opening import engine_opener
 from kubetally.query.reader import LedgerReader
 from kubetally.settings import Settings
 from kubetally.sources.opencost.client import day_requests
@@ -30,6 +29,7 @@ from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import lake_location, open_ledger
+from kubetally.wiring.queries import query_engine
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
 from kubetally.wiring.sources import source_opener
 from kubetally.wiring.storage import storage_check
@@ -76,9 +76,10 @@ def run_service(
     if not or_free_port:
         check_port(host, port)  # before a database is opened and a collector is started
     secret, proxies = secret_of(settings), TrustedProxies.parse(settings.trusted_proxies)
+    open_engine = query_engine(settings)
     with (
         open_service(settings, clock, collects=collects) as (ledger, service, storage),
-        LedgerReader(ledger, engine_opener(settings.engine)) as reader,
+        LedgerReader(ledger, open_engine) as reader,
     ):
         app = create_app(
             service,
