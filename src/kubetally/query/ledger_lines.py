@@ -25,6 +25,7 @@ from kubetally.query.sharing import shared_rows
 from kubetally.query.sums import COSTS, SHARED_IDLE, columns
 
 _NAMES = ("namespace", "controller_kind", "controller", "pod", "container", "node")
+_READ = ("day", "account_id", "kind", "cause", *_NAMES, *Hours._fields, "collection_id", "ordinal")
 _TOTAL, _SHARE = "total_cost", "idle_share"
 
 
@@ -64,7 +65,8 @@ def _priced(rows: ir.Table, idle: Idle) -> ir.Table:
     costs |= {name: costs[name] + share for name, share in shares.items()}
     total = reduce(add, costs.values())
     whole = {_TOTAL: total, _SHARE: reduce(add, shares.values())} if shares else {_TOTAL: total}
-    return rows.mutate(**costs, **whole).filter(reduce(or_, (cost != zero for cost in costs.values())))
+    passing = rows.filter(reduce(or_, (cost != zero for cost in costs.values())))
+    return passing.select(*_READ, **costs, **whole)
 
 
 def _lines(read: dict[str, list[Any]], accounts: Accounts) -> Iterator[LedgerLine]:
