@@ -85,7 +85,7 @@ _IF_NONE_MATCH: Final = DocumentedParameter(
     name="If-None-Match",
     param_in="header",
     description="The `ETag` of an answer that the client has.",
-    schema=Schema(type=OpenAPIType.STRING),
+    schema=Schema(type=OpenAPIType.STRING, pattern="^[ -~]*$"),
 )
 
 
