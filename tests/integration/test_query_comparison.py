@@ -8,7 +8,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ibis import ir
 
@@ -56,6 +56,7 @@ def quantities(rows: Sequence[CostRow], component: Component) -> list[tuple[Any,
     )
 
 
+@settings(max_examples=25)
 @given(days=booked_days(), component=st.sampled_from(Component))
 def test_rows_of_a_component_have_its_quantity(run: Run, days: list[Booking], component: Component) -> None:
     rows = ibis.memtable(ledger(days))
@@ -70,6 +71,7 @@ def test_rows_of_a_component_have_its_quantity(run: Run, days: list[Booking], co
     assert quantities(split, component) == quantities(whole, component) == quantities(filtered, component)
 
 
+@settings(max_examples=25)
 @given(days=booked_days())
 def test_quantity_is_of_the_rows_that_pass(run: Run, days: list[Booking]) -> None:
     rows = ibis.memtable(ledger(days))

@@ -13,7 +13,7 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Costs
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.explanation import AccountLines, LedgerLine
-from kubetally.domain.question.cost_question import CostQuestion, Idle
+from kubetally.domain.question.cost_question import NOTHING_SHARED, CostQuestion, Idle
 from kubetally.domain.question.filter import AllOf, Condition, Field, Op
 from kubetally.domain.question.group import parse_group
 from kubetally.domain.question.steps import Step
@@ -96,7 +96,8 @@ def _idle_lines(
 ) -> Iterator[LedgerLine]:
     """What is left of idle that is shared, by account and day."""
     is_idle = AllOf((question.filter, Condition(Field.KIND, Op.EQUALS, (Kind.IDLE.value,))))
-    asked = replace(question, filter=is_idle, group=parse_group("cluster,kind"), step=Step.DAY)
+    group = parse_group("cluster,kind")
+    asked = replace(question, filter=is_idle, group=group, step=Step.DAY, sharing=NOTHING_SHARED)
     for row in cost_rows(run, rows, asked, accounts, currency):
         if any(row.costs) and row.account_id is not None and row.start is not None:
             name = accounts[row.account_id].name
