@@ -14,7 +14,6 @@ from kubetally.query.duck import DuckEngine
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.schema import COST_COLUMNS
 from tests.cluster_days import DAY, cluster_day
-from tests.errors import raises_code
 
 ALL = frozenset("ab")
 NEXT_DAY = DAY + timedelta(days=1)
@@ -101,8 +100,3 @@ def test_nothing_stored_is_no_row(engine: DuckEngine, lake: DeltaLake) -> None:
     assert lake.scans([], ALL) == []
     rows = engine.rows([])
     assert engine.run(rows).num_rows == 0
-
-
-def test_lake_in_an_object_store_is_refused(engine: DuckEngine) -> None:
-    with raises_code("lake_not_on_disk"):
-        engine.rows([Scan(("s3://bucket/allocations/day=2026-11-20/part.parquet",))])

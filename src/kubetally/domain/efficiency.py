@@ -129,7 +129,7 @@ def sum_of_known(column: Sequence[float | None]) -> float | None:
 
 def round_amount(amount: float) -> float:
     """To `SIGNIFICANT_DIGITS`, so that no order of addition shows."""
-    return float(f"{amount:.{SIGNIFICANT_DIGITS}g}")
+    return float(f"{amount:.{SIGNIFICANT_DIGITS}g}") if amount else 0.0
 
 
 def _rated(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[float, float]:

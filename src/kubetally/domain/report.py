@@ -199,6 +199,8 @@ class ClusterReport(CostReport):
 def add_rows(rows: Sequence[CostRow], key: tuple[str | None, ...], kind: Kind | Literal["rest"] | None) -> CostRow:
     """The sum of rows as one row. Account, step and component stay where all rows have the same."""
     first = rows[0]
+    if len(rows) == 1 and (first.key, first.kind) == (key, kind):
+        return first
     return CostRow(
         *add(rows),
         kind=kind,

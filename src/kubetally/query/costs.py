@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any, Final, NamedTuple
 
@@ -23,8 +23,9 @@ from kubetally.domain.question.filter import Field, Filter
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of, decide
 from kubetally.domain.report import CostRow
+from kubetally.garbage import gc_paused
 from kubetally.query.accounts import Accounts, by_account, for_component, for_currency, line_passes
-from kubetally.query.engine import Run
+from kubetally.query.engine import Run, RunPrepared
 from kubetally.query.predicate import is_one_of, predicate, services_of
 from kubetally.query.rollup_choice import grain_of
 from kubetally.query.sharing import given_to_namespaces, given_to_rows, without_shared
@@ -49,6 +50,7 @@ MAX_GROUPS: Final = 300_000
 """Rows of an answer that are read at once; each takes some 3 KB."""
 _TRUNCATIONS = {"week": "W", "month": "M"}
 _NO_COSTS = dict.fromkeys(COSTS, 0)
+_AMOUNTS = frozenset({*COSTS, WASTE})
 _OF_LINES = frozenset({Field.CLUSTER, Field.ORGANIZATION, Field.CURRENCY, Field.COMPONENT})
 """Fields that a line has as its account's workloads have them."""
 _OF_NAMESPACES = _OF_LINES | {Field.NAMESPACE, Field.KIND}
@@ -65,11 +67,19 @@ class _Part(NamedTuple):
     sums: dict[str, Any]
 
 
+@gc_paused()
 def cost_rows(
-    run: Run, rows: ir.Table, question: CostQuestion, accounts: Accounts, currency: str | None
+    run: Run,
+    rows: ir.Table,
+    question: CostQuestion,
+    accounts: Accounts,
+    currency: str | None,
+    *,
+    run_prepared: RunPrepared | None = None,
 ) -> list[CostRow]:
     """The rows of an answer, workloads and lines, in no order; they add up to all that passes the filter.
 
+    run_prepared: runs the same expression over other rows again faster, if the engine can.
     rows:     of the ledger, in the columns of the lake, of the days of the window only, all in one currency.
     Shape:    one row for each key, kind and step; `kind` is None where every dimension is one that lines carry.
     Units:    hours have `SIGNIFICANT_DIGITS`, so that no order of addition shows; efficiency is that of such sums.
@@ -78,7 +88,8 @@ def cost_rows(
     shown = [component for component in Component if filters[component] != NO_ROW]
     sharing = question.sharing
     kept = rows if sharing.is_nothing else without_shared(run, rows, sharing)
-    parts = list(_grouped(run, kept, question, filters, accounts))
+    run_prepared = run_prepared or (lambda rows, _, build: run(build(rows)))
+    parts = list(_grouped(run_prepared, kept, question, filters, accounts))
     if question.idle in (Idle.WEIGHTED, Idle.EVEN):
         if sharing.is_nothing and _is_by_line(question.filter):
             lost = _less_shares(parts, question)
@@ -90,12 +101,30 @@ def cost_rows(
     merged = defaultdict[Any, list[_Part]](list)
     for part in parts:
         merged[_identity(part, question, accounts)].append(part)
-    return [row for (key, *about), same in merged.items() for row in _rows_of(question, key, tuple(about), same, shown)]
+    return [
+        row
+        for (key, *about), same in merged.items()
+        for row in _rows_of(question, key, tuple(about), _merged(same), shown)
+    ]
 
 
 def _grouped(
-    run: Run, rows: ir.Table, question: CostQuestion, filters: dict[Component, Filter], accounts: Accounts
+    run_prepared: RunPrepared,
+    rows: ir.Table,
+    question: CostQuestion,
+    filters: dict[Component, Filter],
+    accounts: Accounts,
 ) -> Iterator[_Part]:
+    build = partial(_sums, question=question, filters=filters, accounts=accounts)
+    named = conditions_of(question.filter)
+    has_names = any(condition.field in (Field.CLUSTER, Field.ORGANIZATION) for condition in named)
+    names = tuple(accounts.values()) if has_names else ()
+    about = (question.group, question.step, question.idle, question.has_quantities, tuple(filters.values()), names)
+    return _parts(run_prepared(rows, about, build), question)
+
+
+def _sums(rows: ir.Table, question: CostQuestion, filters: dict[Component, Filter], accounts: Accounts) -> ir.Table:
+    """The sums of rows by the keys of a question."""
     if question.idle is Idle.NONE:
         rows = rows.filter(rows.kind != Kind.IDLE.value)
     tested = _tests(rows, filters, accounts)
@@ -105,16 +134,13 @@ def _grouped(
         sums |= quantities_of(rows, tests)
     elif not _is_by_component(question):
         sums |= hours_of(rows) | {WASTE: waste_of(rows)}
-    return _added(run, _passing(rows, tested), _keys(rows, question), sums, question)
+    return _added(_passing(rows, tested), _keys(rows, question), sums)
 
 
-def _added(
-    run: Run, rows: ir.Table, keys: Mapping[str, ir.Value], sums: Mapping[str, ir.Scalar], question: CostQuestion
-) -> Iterator[_Part]:
-    answer = rows.group_by(**keys).agg(**sums) if keys else rows.agg(**sums, rows=rows.count())
-    table = run(answer.limit(MAX_GROUPS + 1) if keys else answer)
-    check_groups(table.num_rows)
-    return _parts(table, question)
+def _added(rows: ir.Table, keys: Mapping[str, ir.Value], sums: Mapping[str, ir.Scalar]) -> ir.Table:
+    if not keys:
+        return rows.agg(**sums, rows=rows.count())
+    return rows.group_by(**keys).agg(**sums).limit(MAX_GROUPS + 1)
 
 
 def check_groups(count: int) -> None:
@@ -190,6 +216,7 @@ def _is_by_component(question: CostQuestion) -> bool:
 
 
 def _parts(table: pa.Table, question: CostQuestion) -> Iterator[_Part]:
+    check_groups(table.num_rows)
     if "rows" in table.column_names and not table["rows"][0].as_py():
         return
     read = columns(table)
@@ -278,7 +305,7 @@ def _given(run: Run, rows: ir.Table, question: CostQuestion, condition: Filter, 
         given = given.mutate(**wanted(given))
     given = given.filter(given.passes)
     keys = {name: given[name] for name in _keys(rows, question)}
-    for part in _added(run, given, keys, {"shared_cost": given.given.sum()}, question):
+    for part in _parts(run(_added(given, keys, {"shared_cost": given.given.sum()})), question):
         yield part._replace(sums=_NO_COSTS | part.sums)
 
 
@@ -308,20 +335,28 @@ def _identity(part: _Part, question: CostQuestion, accounts: Accounts) -> tuple[
     return tuple(key), part.account_id if has_cluster else None, start, part.kind if is_kind_shown else None
 
 
+def _merged(parts: Sequence[_Part]) -> dict[str, Any]:
+    """The sums of parts: of amounts in micros, and of hours as far as they are known."""
+    if len(parts) == 1:
+        return parts[0].sums
+    names = {name: None for part in parts for name in part.sums}
+    values = {name: [part.sums.get(name) for part in parts] for name in names}
+    return {
+        name: sum(value or 0 for value in its) if name in _AMOUNTS else sum_of_known(its)
+        for name, its in values.items()
+    }
+
+
 def _rows_of(
     question: CostQuestion,
     key: tuple[str | None, ...],
     about: tuple[Any, ...],
-    parts: Sequence[_Part],
+    sums: dict[str, Any],
     shown: list[Component],
 ) -> Iterator[CostRow]:
     account_id, start, kind = about
-    costs = Costs(*(sum(part.sums[name] or 0 for part in parts) for name in COSTS))
-
-    def added(name: str) -> float | None:
-        return sum_of_known([part.sums.get(name) for part in parts])
-
-    hours = Hours(*(added(name) for name in Hours._fields)).rounded()  # type: ignore[arg-type]
+    costs = Costs(*[sums[name] or 0 for name in COSTS])
+    hours = Hours(*[sums.get(name) for name in Hours._fields]).rounded()  # type: ignore[arg-type]
     place = next((at for at, dimension in enumerate(question.group) if dimension.name == "component"), None)
     if place is not None:
         for component in shown:
@@ -341,12 +376,12 @@ def _rows_of(
         costs,
         NO_CLASSES,
         hours,
-        RatedHours(*(added(name) or 0.0 for name in RATED)).rounded(),
+        RatedHours(*[sums.get(name) or 0.0 for name in RATED]).rounded(),
         kind=kind,
         key=key,
         account_id=account_id,
         start=start,
-        waste=sum(part.sums[WASTE] or 0 for part in parts if WASTE in part.sums),
+        waste=sums.get(WASTE) or 0,
     )
 
 

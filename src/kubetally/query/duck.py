@@ -1,16 +1,19 @@
 """DuckDB in this process: owns the connection and reads the files of a scan."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 import duckdb
 import ibis
 import pyarrow as pa
 from ibis import ir
+from ibis.backends.duckdb.converter import DuckDBPyArrowData
+from ibis.expr.operations import InMemoryTable
 
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.lake import Scan
@@ -19,6 +22,9 @@ from kubetally.query.too_large import QuestionTooLarge
 
 _MAX_TABLES = 64
 _ROWS_PER_BATCH = 20_480
+_MAX_PREPARED = 256
+_ROWS = "kubetally_rows"
+T = TypeVar("T")
 
 
 class DuckEngine:
@@ -29,13 +35,15 @@ class DuckEngine:
                   nothing may be written.
     """
 
-    reads_local_files = True
+    reads_local_files = reads_roll_ups = True
 
     def __init__(self, *, threads: int = 2, memory_bytes: int = 1_000_000_000, spill_folder: str | None = None) -> None:
         spill = "" if spill_folder is None else str(Path(spill_folder, f"query-spill-{uuid4().hex[:12]}"))
         self._connection = ibis.duckdb.connect(threads=threads, memory_limit=f"{memory_bytes}B", temp_directory=spill)
         self._running = Lock()
         self._files: OrderedDict[tuple[str, ...], ir.Table] = OrderedDict()
+        self._prepared = _Kept[tuple[str, ibis.Schema]](_MAX_PREPARED)
+        self._sources = _Kept[str](_MAX_PREPARED)
 
     def rows(self, scans: Sequence[Scan], tables: Sequence[pa.Table] = ()) -> ir.Table:
         """See `Engine.rows`."""
@@ -45,6 +53,24 @@ class DuckEngine:
         """See `Engine.run`."""
         with self._running, _translated():
             return self._connection.to_pyarrow(expression)
+
+    def run_prepared(self, rows: ir.Table, key: Hashable, build: Callable[[ir.Table], ir.Table]) -> pa.Table:
+        """See `Engine.run_prepared`."""
+        if rows.op().find(InMemoryTable):  # the library has to register it
+            return self.run(build(rows))
+        with self._running, _translated():
+            text, schema = self._prepared.get((key, rows.schema()), lambda: self._prepare(rows.schema(), build))
+            source = self._sources.get(rows.op(), lambda: self._connection.compile(rows))
+            found = self._connection.con.sql(text.format(source)).to_arrow_table()
+            return DuckDBPyArrowData.convert_table(found, schema)
+
+    def _prepare(self, schema: ibis.Schema, build: Callable[[ir.Table], ir.Table]) -> tuple[str, ibis.Schema]:
+        """The SQL of an expression, with a place for that of its rows."""
+        expression = build(ibis.table(schema, name=_ROWS))
+        text = self._connection.compile(expression).replace("{", "{{").replace("}", "}}")
+        rows = f'WITH "{_ROWS}" AS NOT MATERIALIZED ({{}})'
+        text = f"{rows}, {text.removeprefix('WITH ')}" if text.startswith("WITH ") else f"{rows} {text}"
+        return text, expression.schema()
 
     def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
         """See `Engine.batches`."""
@@ -69,6 +95,22 @@ class DuckEngine:
                     _, oldest = self._files.popitem(last=False)
                     self._connection.drop_view(oldest.get_name(), force=True)
             return self._files[paths]
+
+
+class _Kept(Generic[T]):
+    """Values by key, those that were used last."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._values = count, OrderedDict[Hashable, T]()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value of a key, made if it is not there."""
+        if key not in self._values:
+            self._values[key] = make()
+        self._values.move_to_end(key)
+        while len(self._values) > self._count:
+            self._values.popitem(last=False)
+        return self._values[key]
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What an engine does for queries, and what all engines do alike."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol
 
 import ibis
@@ -17,15 +17,24 @@ class Engine(Protocol):
     """Runs Ibis expressions over the files of the lake. Threads may share it. Raises StoreError, QuestionTooLarge.
 
     reads_local_files: whether scans need paths of this machine; else the engine reads an object store itself.
+    reads_roll_ups:    whether `rows` takes files of roll-ups, in their own columns.
     """
 
     reads_local_files: bool
+    reads_roll_ups: bool
 
     def rows(self, scans: Sequence[Scan], tables: Sequence[pa.Table] = ()) -> ir.Table:
         """The rows of the ledger in the columns of the lake, with their day, from files and from Arrow tables."""
 
     def run(self, expression: ir.Table) -> pa.Table:
         """The rows of an expression."""
+
+    def run_prepared(self, rows: ir.Table, key: Hashable, build: Callable[[ir.Table], ir.Table]) -> pa.Table:
+        """The rows of what `build` makes of a table, which depends on the table's columns and on `key` alone.
+
+        An engine may keep what it worked out for a key: to make and translate an expression takes as long as to add up
+        a million rows.
+        """
 
     def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
         """The rows of an expression, batch by batch; the engine may run nothing else meanwhile."""
@@ -35,6 +44,8 @@ class Engine(Protocol):
 
 
 OpenEngine = Callable[[], Engine]
+RunPrepared = Callable[[ir.Table, Hashable, Callable[[ir.Table], ir.Table]], pa.Table]
+"""See `Engine.run_prepared`."""
 Run = Callable[[ir.Table], pa.Table]
 """Runs an expression on an engine."""
 

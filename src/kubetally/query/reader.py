@@ -88,7 +88,7 @@ class SharedEngine:
 
     def sums(self, snapshot: Snapshot) -> "ir.Table | None":
         """See `AnswerReader.sums`."""
-        if snapshot.roll_up is None or not self.engine.reads_local_files:
+        if snapshot.roll_up is None or not self.engine.reads_roll_ups:
             return None
         from kubetally.query.rollup_sums import sums_of
 

@@ -110,13 +110,13 @@ class LedgerReports:
             return []
         from kubetally.query.costs import cost_rows
 
-        run, about = self._reader.engine.run, (question, snapshot.accounts, snapshot.currency)
+        engine, about = self._reader.engine, (question, snapshot.accounts, snapshot.currency)
         try:
             if (sums := self._reader.sums(snapshot)) is not None:
-                return cost_rows(run, sums, *about)
+                return cost_rows(engine.run, sums, *about, run_prepared=engine.run_prepared)
         except StoreError as error:  # its files may be damaged or removed meanwhile
             _log.warning("roll_up_not_used", code=error.code, error=str(error))
-        return cost_rows(run, self._reader.rows(snapshot), *about)
+        return cost_rows(engine.run, self._reader.rows(snapshot), *about, run_prepared=engine.run_prepared)
 
     def _steps(self, snapshot: Snapshot, question: CostQuestion, rows: Sequence[CostRow]) -> Iterator[StepSum]:
         if question.step is None:

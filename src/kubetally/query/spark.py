@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from importlib.resources import files
@@ -70,7 +70,7 @@ class SparkEngine:
         self, master: str, settings: Mapping[str, str] = MappingProxyType({}), *, worker_seconds: float = 30.0
     ) -> None:
         self._master, self._settings, self._worker_seconds = master, settings, worker_seconds
-        self.reads_local_files = _is_local(master)
+        self.reads_local_files, self.reads_roll_ups = _is_local(master), False
         self._opening = Lock()
         self._views = _Views(_APPLICATION.new_session(master, settings))
 
@@ -84,6 +84,10 @@ class SparkEngine:
         """See `Engine.run`."""
         with _translated(self._master):
             return self._frame(expression).toArrow().cast(expression.schema().to_pyarrow())
+
+    def run_prepared(self, rows: ir.Table, key: Hashable, build: Callable[[ir.Table], ir.Table]) -> pa.Table:
+        """See `Engine.run_prepared`; nothing is kept."""
+        return self.run(build(rows))
 
     def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
         """See `Engine.batches`. One partition is held at a time."""

@@ -22,6 +22,7 @@ _RATED = (
 )
 RATED = tuple(f"rated_{name}" for pair in _RATED for name in pair)
 WASTE = "waste"
+_TWO_TO_64 = 1 << 64
 
 
 SHARES = tuple(f"shared_{component}" for component in SHARED_IDLE)
@@ -96,8 +97,13 @@ def _unused(rows: ir.Table, cost: str, hours: str, request: str, usage: str) -> 
 
 def micros(column: pa.ChunkedArray) -> Iterator[int | None]:
     """Amounts in micros; None for null."""
-    for amount in column.to_pylist():
-        yield None if amount is None else int(amount.scaleb(6))
+    for chunk in filter(len, column.chunks):
+        # The unscaled amount is a number of 128 bits, which has its lower half first.
+        halves = pa.Array.from_buffers(pa.int64(), 2 * len(chunk), [None, chunk.buffers()[1]], offset=2 * chunk.offset)
+        numbers = halves.to_pylist()
+        scale = 6 - chunk.type.scale
+        for low, high, is_known in zip(numbers[::2], numbers[1::2], chunk.is_valid().to_pylist(), strict=True):
+            yield ((high << 64) + low % _TWO_TO_64) * 10**scale if is_known else None
 
 
 def columns(table: pa.Table) -> dict[str, list[Any]]:
