@@ -16,29 +16,38 @@ from hypothesis import strategies as st
 from ibis import ir
 from litestar.testing import TestClient
 
+from kubetally.domain.account import ListedAccount
 from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.booking import Booking
 from kubetally.domain.component import Costs
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.live_costs import LiveCosts
+from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.question.cost_question import NOTHING_SHARED, CostQuestion, Idle, Sharing, Split
 from kubetally.domain.question.filter import Op
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.report import CostRow
 from kubetally.domain.row import Cause, Row, RowDetails
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.ledger.ports.lake import Scan
 from kubetally.query.costs import cost_rows
 from kubetally.query.duck import DuckEngine
 from kubetally.query.engine import Engine
+from kubetally.query.joined import JoinedCluster, JoinedReader
 from kubetally.query.opening import open_spark
+from kubetally.query.reports import LedgerReports
+from kubetally.store.lake.encode import allocation_tables
 from kubetally.store.lake.schema import ALLOCATIONS
 from kubetally.store.lake.upgrade import ADDED
 from tests.cluster_days import DAY as FIRST
 from tests.cluster_days import cluster_day
 from tests.integration.spark_cluster import SETTINGS
 from tests.integration.test_query_costs import ACCOUNTS, FILTERS, GROUPS, ledger, query, total
+from tests.integration.test_query_joined import booking_of
 from tests.lake_tables import allocation_table
 from tests.native import ONE, TWO, Home, native_client
+from tests.served import FixedClock
 from tests.unit.domain.clusters import booked_days
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # PySpark leaves it to the collector
@@ -244,5 +253,21 @@ def test_files_and_arrow_tables_are_read_together(spark: Engine, duckdb: Engine,
         in_order(cost_rows(engine.run, engine.rows([scan], [table, booked]), question, ACCOUNTS, "USD"))
         for engine in (spark, duckdb)
     ]
+    assert answers[0] == answers[1]
+    assert len(answers[0]) > 5
+
+
+def test_days_that_were_asked_live_are_equal(spark: Engine, duckdb: Engine) -> None:
+    days = [cluster_day("x", rows=rich_rows(number), day=FIRST + timedelta(days=number)) for number in range(3)]
+    live = LiveCosts(SourceIdentity("http://x"), ("USD", CurrencyOrigin.STATED), tuple(map(booking_of, days)), ())
+    question = query("namespace,label:team", idle=Idle.WEIGHTED)
+    answers = []
+    for engine in (spark, duckdb):
+        cluster = JoinedCluster(ListedAccount("http://x", "x", ""), has_account=False)
+        reader = JoinedReader([cluster], None, lambda one=engine: one, allocation_tables, FixedClock())
+        reader.stored(question)
+        reader.join(question.window, {"http://x": live})
+        report = LedgerReports(reader).costs(question)
+        answers.append(in_order([*report.rows, *report.lines]))
     assert answers[0] == answers[1]
     assert len(answers[0]) > 5
