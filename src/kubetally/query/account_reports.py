@@ -13,7 +13,7 @@ from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.coverage import AccountCoverage, DayKind
 from kubetally.domain.issues import MISSING_DATA, Issue
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.window import Window, whole_hour
+from kubetally.domain.window import DAY, HOUR, Window, whole_hour
 from kubetally.query.issues import issues_of_snapshot, unmeasured
 from kubetally.query.known_days import WindowDays
 from kubetally.query.reader import LedgerReader
@@ -82,12 +82,9 @@ class AccountReports:
         missing = self._reader.stores.coverage.issues(
             first, end=end, kinds=MISSING_DATA, account_ids=list(snapshot.accounts)
         )
-        over = window.until(whole_hour(self._reader.clock.now()))
-        dates = [] if over is None else _dates(over)
+        hours = _hours_by_date(window.until(whole_hour(self._reader.clock.now())))
         days = [
-            day
-            for account, known in _by_account(snapshot)
-            for day in _days_of(account, known.days, dates, over, missing)
+            day for account, known in _by_account(snapshot) for day in _days_of(account, known.days, hours, missing)
         ]
         return CoverageReport(question, days, self._reader.coverage(snapshot, window), issues_of_snapshot(snapshot))
 
@@ -115,23 +112,26 @@ def _total(known: WindowDays) -> int | None:
     return sum(day.total for day in known.readable) if covered and len(known.currencies) == 1 else None
 
 
-def _dates(window: Window) -> list[date]:
-    first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
-    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+def _hours_by_date(over: Window | None) -> dict[date, float]:
+    """The days of a window that is over, with their hours in it."""
+    if over is None:
+        return {}
+    first, last = over.start.date(), (over.end - timedelta(microseconds=1)).date()
+    hours = dict.fromkeys((first + timedelta(days=number) for number in range((last - first).days + 1)), DAY / HOUR)
+    hours[last] = (over.end - window_of(last).start) / HOUR
+    return hours
 
 
 def _days_of(
     account: ListedAccount,
     known: Sequence[CoveredDay],
-    dates: Sequence[date],
-    over: Window | None,
+    hours: Mapping[date, float],
     missing: Mapping[str, Sequence[Issue]],
 ) -> Iterator[AccountDay]:
     """The days that have begun, known or not; of a removed account the known ones."""
     by_date = {day.day: day for day in known}
     kinds = AccountCoverage(account, (), None, missing)
-    for its_date in sorted(by_date.keys() if account.removed_at is not None else {*dates, *by_date}):
+    for its_date in sorted(by_date.keys() if account.removed_at is not None else {*hours, *by_date}):
         day = by_date.get(its_date)
-        begun = None if over is None else window_of(its_date).overlap(over)
         kind = DayKind.UNKNOWN if day is None else kinds.kind_of(day)
-        yield AccountDay(account, its_date, kind, 0.0 if begun is None else begun.hours, day)
+        yield AccountDay(account, its_date, kind, hours.get(its_date, 0.0), day)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -25,9 +25,9 @@ _Causes = Mapping[date, Mapping[Component, Mapping[Cause, int]]]
 
 
 class _Booked(NamedTuple):
-    """What the days of an answer were booked with. balances: by collection, without what was not measured."""
+    """What the days of an answer were booked with, by date. balances: by collection, without what nobody measured."""
 
-    days: Sequence[CoveredDay]
+    days: Mapping[date, Sequence[CoveredDay]]
     balances: Mapping[str, Mapping[Component, ComponentBalance]]
     causes: _Causes
 
@@ -69,7 +69,10 @@ class BalanceReports:
             id_: {component: its for component, its in of_day.items() if component not in unknown.get(id_, ())}
             for id_, of_day in balances.items()
         }
-        return _Booked(days, measured, self._causes(snapshot))
+        by_date = defaultdict[date, list[CoveredDay]](list)
+        for day in days:
+            by_date[day.day].append(day)
+        return _Booked(by_date, measured, self._causes(snapshot))
 
     def _causes(self, snapshot: Snapshot) -> _Causes:
         """The differences of days by component and cause."""
@@ -116,4 +119,5 @@ def _row(component: Component, days: Sequence[CoveredDay], booked: _Booked, step
 
 def _days_in(step: Window, booked: _Booked) -> list[CoveredDay]:
     first, end = step.start.date(), step.end.date()
-    return [day for day in booked.days if first <= day.day < end]
+    dates = (first + timedelta(days=number) for number in range((end - first).days))
+    return [day for its_date in dates for day in booked.days.get(its_date, ())]
