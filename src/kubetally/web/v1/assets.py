@@ -6,13 +6,13 @@ from litestar.response import Response
 from kubetally.domain.asset_report import AssetReport, AssetRow
 from kubetally.present.asset_report import Assets, assets_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.pages import Arranged, View
 from kubetally.web.v1.parameters import ASSETS, Page, parse_assets
 
 
 def assets_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """What assets cost."""
-    pages = Pages(View(api.ledger.assets, _arrange, assets_body), api.calculate, version=api.version)
+    pages = api.pages(View("assets", api.ledger.assets, _arrange, assets_body))
 
     @endpoint(
         "/assets",

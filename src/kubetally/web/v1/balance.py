@@ -6,13 +6,13 @@ from litestar.response import Response
 from kubetally.domain.balance import BalanceReport, BalanceRow
 from kubetally.present.balance_report import Balance, balance_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.pages import Arranged, View
 from kubetally.web.v1.parameters import BALANCE, Page, parse_balance
 
 
 def balance_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """Bill and use against each other, by component."""
-    pages = Pages(View(api.ledger.balance, _arrange, balance_body), api.calculate, version=api.version)
+    pages = api.pages(View("balance", api.ledger.balance, _arrange, balance_body))
 
     @endpoint(
         "/balance",

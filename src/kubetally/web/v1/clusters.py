@@ -6,13 +6,13 @@ from litestar.response import Response
 from kubetally.domain.account_report import AccountsReport, ClusterSummary
 from kubetally.present.account_report import Clusters, clusters_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.pages import Arranged, View
 from kubetally.web.v1.parameters import ACCOUNTS, Page, parse_accounts
 
 
 def clusters_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """Accounts with their sources, coverage and costs."""
-    pages = Pages(View(api.ledger.clusters, _arrange, clusters_body), api.calculate, version=api.version)
+    pages = api.pages(View("clusters", api.ledger.clusters, _arrange, clusters_body))
 
     @endpoint(
         "/clusters",

@@ -6,13 +6,13 @@ from litestar.response import Response
 from kubetally.domain.compare import ComparedRow, Comparison, arrange_comparison
 from kubetally.present.comparison_report import ChangeReport, comparison_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.pages import Arranged, View
 from kubetally.web.v1.parameters import COMPARE, Page, parse_compare
 
 
 def compare_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """What changed between two periods, and why."""
-    pages = Pages(View(api.ledger.compare, _arrange, comparison_body), api.calculate, version=api.version)
+    pages = api.pages(View("compare", api.ledger.compare, _arrange, comparison_body))
 
     @endpoint(
         "/compare",

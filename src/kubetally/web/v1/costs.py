@@ -7,13 +7,13 @@ from kubetally.domain.question.arrange import arrange_report
 from kubetally.domain.report import CostReport, CostRow
 from kubetally.present.cost_report import Report, report_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.pages import Arranged, View
 from kubetally.web.v1.parameters import COSTS, Page, parse_costs
 
 
 def costs_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """What accounts cost, grouped as asked."""
-    pages = Pages(View(api.ledger.costs, _arrange, report_body), api.calculate, version=api.version)
+    pages = api.pages(View("costs", api.ledger.costs, _arrange, report_body))
 
     @endpoint(
         "/costs",

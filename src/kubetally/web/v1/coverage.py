@@ -6,13 +6,13 @@ from litestar.response import Response
 from kubetally.domain.account_report import AccountDay, CoverageReport
 from kubetally.present.account_report import AccountDays, coverage_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.pages import Arranged, View
 from kubetally.web.v1.parameters import ACCOUNTS, Page, parse_accounts
 
 
 def coverage_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """What is known of each day of each account."""
-    pages = Pages(View(api.ledger.coverage, _arrange, coverage_body), api.calculate, version=api.version)
+    pages = api.pages(View("coverage", api.ledger.coverage, _arrange, coverage_body))
 
     @endpoint(
         "/coverage",

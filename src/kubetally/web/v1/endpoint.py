@@ -1,8 +1,8 @@
 """What all endpoints of the native API have in common: what they read, how they answer, how they are documented."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
@@ -16,10 +16,13 @@ from kubetally.domain.window import Clock
 from kubetally.tasks import Calculate
 from kubetally.web.v1.errors import PROBLEM_JSON, ProblemDetails
 from kubetally.web.v1.etag import JSON
-from kubetally.web.v1.pages import LedgerQueries
+from kubetally.web.v1.pages import KeptAnswers, LedgerQueries, Pages, View
 from kubetally.web.v1.query_string import Parameter, Parameters
 
 AnyRequest = Request[Any, Any, Any]
+_Question = TypeVar("_Question", bound=Hashable)
+_Report = TypeVar("_Report")
+_Row = TypeVar("_Row")
 _MEANINGS: Final = {
     400: "A parameter is unknown or invalid; the problem names it.",
     401: "The secret is missing or wrong.",
@@ -33,12 +36,17 @@ _MEANINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class NativeApi:
-    """What endpoints answer with. calculate: runs what blocks. version: of the program."""
+    """What endpoints answer with. calculate: runs what blocks. version: of the program. kept: by all endpoints."""
 
     ledger: LedgerQueries
     clock: Clock
     calculate: Calculate
     version: str
+    kept: KeptAnswers = field(default_factory=KeptAnswers)
+
+    def pages(self, view: View[_Question, _Report, _Row]) -> Pages[_Question, _Report, _Row]:
+        """Answers one kind of question page by page."""
+        return Pages(view, self.kept, self.calculate, version=self.version)
 
 
 def endpoint(

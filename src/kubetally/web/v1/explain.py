@@ -7,13 +7,13 @@ from kubetally.domain.explanation import Explanation
 from kubetally.present.cost_report import Shown
 from kubetally.present.explanation_report import ExplanationReport, explanation_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.pages import Arranged, View
 from kubetally.web.v1.parameters import EXPLAIN, Page, parse_explain
 
 
 def explain_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """How a figure came about."""
-    pages = Pages(View(api.ledger.explain, _arrange, _body), api.calculate, version=api.version)
+    pages = api.pages(View("explain", api.ledger.explain, _arrange, _body))
 
     @endpoint(
         "/explain",

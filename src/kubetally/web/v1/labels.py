@@ -6,13 +6,13 @@ from litestar.response import Response
 from kubetally.domain.report import LabelCost, LabelReport
 from kubetally.present.cost_report import Labels, labels_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
-from kubetally.web.v1.pages import Arranged, Pages, View
+from kubetally.web.v1.pages import Arranged, View
 from kubetally.web.v1.parameters import LABELS, Page, parse_labels
 
 
 def labels_endpoint(api: NativeApi) -> HTTPRouteHandler:
     """The keys of labels, with what their rows cost."""
-    pages = Pages(View(api.ledger.labels, _arrange, labels_body), api.calculate, version=api.version)
+    pages = api.pages(View("labels", api.ledger.labels, _arrange, labels_body))
 
     @endpoint("/labels", LABELS, Labels, summary="Keys of labels, with the rows that have them and their cost")
     async def labels(request: AnyRequest) -> Response[bytes]:

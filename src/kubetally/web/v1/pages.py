@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 from litestar.response import Response
@@ -59,7 +59,7 @@ class LedgerQueries(Protocol):
 
 
 KEPT_SECONDS: Final = 900.0
-MAX_ROWS_KEPT: Final = 200_000
+MAX_ROWS_KEPT: Final = 100_000
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 _Question = TypeVar("_Question", bound=Hashable)
 _Report = TypeVar("_Report")
@@ -87,6 +87,7 @@ class Arranged(Generic[_Row]):
 class View(Generic[_Question, _Report, _Row]):
     """How one kind of question is answered. arrange: the rows of a report in order. body: of one page."""
 
+    name: str
     prepare: Callable[[_Question], Prepared[_Report]]
     arrange: Callable[[_Report, Page], Arranged[_Row]]
     body: Callable[[_Report, Shown[_Row]], object]
@@ -109,23 +110,33 @@ class _Which(Generic[_Question]):
     offset: int
 
 
+class KeptAnswers:
+    """Answers and pages of all endpoints: for 15 minutes, at most 100,000 rows and 32 MiB of pages together."""
+
+    def __init__(self) -> None:
+        self.answers: AsyncCache[str, Any] = AsyncCache(
+            lambda _: KEPT_SECONDS, weigh=lambda answer: 1 + len(answer.arranged.rows), max_weight=MAX_ROWS_KEPT
+        )
+        self.bodies: AsyncCache[str, bytes] = AsyncCache(lambda _: KEPT_SECONDS, weigh=len, max_weight=MAX_BODY_BYTES)
+
+
 class Pages(Generic[_Question, _Report, _Row]):
     """Answers questions page by page. version: of the program, whose bodies another version may write otherwise.
 
-    Answers are kept for 15 minutes, at most 200,000 rows together, by question and state of the ledger: whoever asks
-    the same meanwhile, or for a further page, has them without a query.
+    Answers are kept by question and state of the ledger: whoever asks the same meanwhile, or for a further page, has
+    them without a query.
     """
 
-    def __init__(self, view: View[_Question, _Report, _Row], calculate: Calculate, *, version: str) -> None:
+    def __init__(
+        self, view: View[_Question, _Report, _Row], kept: KeptAnswers, calculate: Calculate, *, version: str
+    ) -> None:
         self._view, self._calculate, self._version = view, calculate, version
-        self._answers: AsyncCache[str, _Answer[_Report, _Row]] = AsyncCache(
-            lambda _: KEPT_SECONDS, weigh=lambda answer: 1 + len(answer.arranged.rows), max_weight=MAX_ROWS_KEPT
-        )
-        self._bodies: AsyncCache[str, bytes] = AsyncCache(lambda _: KEPT_SECONDS, weigh=len, max_weight=MAX_BODY_BYTES)
+        self._answers: AsyncCache[str, _Answer[_Report, _Row]] = kept.answers
+        self._bodies = kept.bodies
 
     async def respond(self, question: _Question, page: Page, if_none_match: str | None) -> Response[bytes]:
         """The page, or that the client has it. Raises InvalidParameter, PagesGone, RequestError, StoreError."""
-        of_question = digest_of(self._version, question, page.order, page.top)
+        of_question = digest_of(self._version, self._view.name, question, page.order, page.top)
         cursor_key, offset = (None, 0) if page.cursor is None else _read_cursor(page.cursor, of_question)
         prepared, key = None, cursor_key
         if key is None or self._answers.peek(key) is None:
