@@ -230,6 +230,30 @@ def test_damaged_day_is_asked_of_its_source(home: Home) -> None:
     assert "could not be read, so it was requested from the source" in issue.message
 
 
+def test_stores_that_can_not_be_read_leave_everything_to_the_source(home: Home) -> None:
+    home.store(made(ONE, 0))
+
+    class Broken(Home):
+        coverage, accounts, retention, clock = home.coverage, home.accounts, home.retention, home.clock
+
+        def __init__(self) -> None:
+            """Without a lake."""
+            self.engine = home.engine
+
+        @property
+        def lake(self) -> DeltaLake:  # type: ignore[override]
+            raise StoreError("the lake is away")
+
+    reader, question = Broken().reader(ONE), QUESTIONS[2]
+    assert reader.stored(question) == {}
+    reader.join(question.window, {ONE: live([booking_of(made(ONE, 0))])})
+    report = LedgerReports(reader).costs(question)
+    assert (report.bill, report.coverage.hours_covered) == (made(ONE, 0).collection.head.bill, 24)
+    assert "so all were requested from the source: the lake is away" in report.issues[0].message
+    with pytest.raises(StoreError, match="the lake is away"):
+        Broken().reader(ONE).stored(replace(question, as_of=home.clock.at))
+
+
 def test_issues_that_say_the_same_are_one(home: Home) -> None:
     note = Issue(IssueKind.WINDOW_NOT_OVER, "the window is not over", "http://one.test", WINDOW)
     report = asked(home.reader(ONE, TWO), QUESTIONS[1], **{under(id_): live([], note) for id_ in (ONE, TWO)})

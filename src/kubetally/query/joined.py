@@ -103,6 +103,8 @@ class JoinedReader(SharedEngine):
                 about = {"accounts": sorted(possible), "code": error.code}
                 issue = Issue(IssueKind.SOURCE_WARNING, message, None, question.window, "history", about)
                 days = JoinedDays(issues=[issue])
+                self._known = _NothingStored()
+                self._snapshots = SnapshotReader(self._known, _no_lake)
         self._days[question.window] = days
         return days.windows()
 
@@ -170,8 +172,9 @@ class JoinedReader(SharedEngine):
 
     def _choose(self, question: CostQuestion, accounts: Accounts) -> JoinedDays:
         """The stored days that are used. Raises StoreError."""
-        known = self._snapshots.days(question, accounts)
-        used, unused = used_days(known, question.window, self._clock.now(), self._unreadable)
+        now = self._clock.now()
+        known = self._snapshots.days(question, accounts, now)
+        used, unused = used_days(known, question.window, now, self._unreadable)
         is_past, left_out = question.as_of is not None, {(day.account_id, day.day) for day in unused}
         issues = [
             unreadable_day(key, error, is_past=is_past) for key, error in self._unreadable.items() if key in left_out

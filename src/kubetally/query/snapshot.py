@@ -225,9 +225,9 @@ class SnapshotReader:
         possible = possible_accounts(question.filter, accounts)
         return Snapshot(possible, self._known_days(question, frozenset(possible), now), tuple, None)
 
-    def days(self, question: CostQuestion, accounts: Iterable[str]) -> list[KnownDay]:
+    def days(self, question: CostQuestion, accounts: Iterable[str], now: datetime) -> list[KnownDay]:
         """The known days, and their rows in the lake if there are any to be read."""
-        return self._read(question, frozenset(accounts)).pairs()
+        return self._known_days(question, frozenset(accounts), now).pairs()
 
     def _known_days(self, question: CostQuestion, account_ids: frozenset[str], now: datetime) -> WindowDays:
         read = partial(self._read, question, account_ids)
