@@ -137,6 +137,8 @@ def duckdb() -> Iterator[Engine]:
     f"costs?{DAYS}&group=namespace,pod&order=namespace,-cpu_cost&top=3&step=day",
     f"costs?{DAYS}&group=label:none,pod&order=label:none&limit=3",
     "compare?start=2026-11-21&end=2026-11-22&group=namespace,label:team&idle=weighted",
+    f"explain?{DAYS}&filter=component:%22cpu%22&idle=even",
+    f"explain?{DAYS}&filter=namespace!:%22web%22&share_namespaces=shop&share_split=even",
     f"labels?{DAYS}",
     f"labels?{DAYS}&filter=namespace:%22shop%22",
     f"exports?{DAYS}&group=cluster,namespace&step=day&top=2",
