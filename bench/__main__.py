@@ -13,6 +13,7 @@ BENCHES = (
     "prometheus",
     "lake",
     "coverage",
+    "query",
     "collector",
     "kills",
     "startup",

@@ -41,7 +41,7 @@ _MOST_BYTES = 1.15 * _BYTES_A_POD
 
 def lines() -> list[Line]:
     """A year of a fleet, made once and kept in `.build`, as it takes minutes."""
-    made, rows = _made()
+    seconds_to_make, rows = made()
     url = str(YEAR / "home" / "lake")
     found = fresh.in_turns({"replace": replaced, "alone": alone}, url, times=_TURNS)
     seconds = {case: one["seconds"] for case, one in found.items()}
@@ -63,7 +63,7 @@ def lines() -> list[Line]:
             f"at most {_MOST_BYTES:.1f}",
             a_row <= _MOST_BYTES,
         ),
-        Line("lake", "making it: rows, Arrow and commits, a day", f"{made / DAYS:.2f} s"),
+        Line("lake", "making it: rows, Arrow and commits, a day", f"{seconds_to_make / DAYS:.2f} s"),
         Line("lake", "opening it and reading one cluster-day", f"{found['replace']['opening'] * 1e3:.0f} ms"),
         Line("lake", "writing a day's file alone, from Arrow", f"{seconds['alone'] * 1e3:.0f} ms"),
         Line(
@@ -128,7 +128,7 @@ def fleet(count: int, first: int = 1) -> list[CollectedDay]:
     return [next(iter(cluster.days(sample_account_id(cluster), _LAST, 1))) for cluster in clusters]
 
 
-def _made() -> tuple[float, int]:
+def made() -> tuple[float, int]:
     """Seconds that it took and rows that there are, noted beside it."""
     note = YEAR / "made.json"
     if not note.exists():
