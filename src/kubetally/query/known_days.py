@@ -13,6 +13,7 @@ import msgspec
 from kubetally.cache import digest_of
 from kubetally.domain.collection import CoveredDay
 from kubetally.domain.collection_facts import FactSum
+from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.status import DayState
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.lake import StoredRows
@@ -66,6 +67,16 @@ class WindowDays:
     def currencies(self) -> Sequence[str]:
         """Those of the readable days, in order."""
         return sorted({day.currency for day in self.readable if day.currency is not None})
+
+    @cached_property
+    def is_currency_assumed(self) -> bool:
+        """Whether the currency of any readable day is assumed."""
+        return any(day.currency_origin is CurrencyOrigin.ASSUMED for day in self.readable)
+
+    @cached_property
+    def assets_complete(self) -> bool:
+        """Whether every readable day is complete, and there is one."""
+        return bool(self.readable) and all(day.assets_complete for day in self.readable)
 
     @cached_property
     def stored(self) -> Sequence[StoredRows]:

@@ -8,7 +8,6 @@ from kubetally import logs
 from kubetally.domain.compare import CompareQuestion, Comparison, compare
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import StoreError
-from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.question.steps import steps_of
@@ -55,10 +54,10 @@ class LedgerReports:
         return CostReport(
             question=question,
             currency=snapshot.currency,
-            currency_assumed=any(day.currency_origin is CurrencyOrigin.ASSUMED for day in snapshot.readable),
+            currency_assumed=snapshot.known.is_currency_assumed,
             coverage=self._reader.coverage(snapshot, question.window),
             has_data=readable > 0,
-            assets_complete=readable > 0 and all(day.assets_complete for day in snapshot.readable),
+            assets_complete=snapshot.known.assets_complete,
             bill=Costs.sum(row.costs for row in both),
             not_measured=not_measured,
             rows=tuple(rows),

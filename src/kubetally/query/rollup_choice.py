@@ -49,12 +49,14 @@ def grain_of(question: CostQuestion) -> Grain | None:
 
 def choose(grain: Grain, files: Sequence[RollUp], stored: Sequence[StoredRows]) -> Choice:
     """The sums of stored rows that files have, by the ids of their collections; each is in one of the two."""
-    wanted = frozenset(rows.id for rows in stored)
+    wanted = frozenset([rows.id for rows in stored])
     used = [file for file in files if not file.ids.isdisjoint(wanted)]
     if not used:
         return Choice(None, stored)
-    held = frozenset().union(*(file.ids for file in used)) & wanted
-    rest = [rows for rows in stored if rows.id not in held] if len(held) < len(stored) else []
+    if all(file.ids <= wanted for file in used) and sum(len(file.ids) for file in used) == len(stored):
+        return Choice(RollUpScan(grain, tuple(file.path for file in used)), [])  # usual for whole months
+    held = frozenset[str]().union(*(file.ids for file in used)) & wanted
+    rest = [rows for rows in stored if rows.id not in held]
     return Choice(_scan(grain, used, [rows for rows in stored if rows.id in held], held), rest)
 
 
