@@ -1,6 +1,6 @@
 """Questions to a year of a fleet, beside the same SQL written by hand for DuckDB over the same files.
 
-`KUBETALLY_BENCH_FLEET` names a home folder of `kubetally sample` to use instead of the one that is made and kept.
+`BENCH_FLEET` names a home folder of `kubetally sample` to use instead of the one that is made and kept.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from bench.table import Line
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Hours, RatedHours
 from kubetally.settings import Settings
-from kubetally.wiring.ledger import open_ledger, roll_up
+from kubetally.wiring.ledger import open_ledger
 
 _TURNS = 7
 _CLIENTS, _SECONDS = 50, 30.0
 _MOST, _MOST_HTTP = 1.3, 1.5
 _MOST_MIB, _MOST_EXPORT_MIB = 600, 500
 _OPENCOST_SECONDS = 21.0  # 30 days of one cluster by namespace, measured at a real OpenCost
-_SECRET = "bench"  # noqa: S105
+_SECRET = "bench-of-the-service"  # noqa: S105
 _NAMESPACE = "checkout"
 
 
@@ -76,7 +76,7 @@ def lines() -> list[Line]:
     home = _home()
     with _ledger(home) as ledger:
         began = time.perf_counter()
-        added = roll_up(ledger)
+        added = ledger.roll_up(ledger)
         made = time.perf_counter() - began
     found = fresh.run(in_process, home)
     return [
@@ -398,7 +398,7 @@ def _peak_mib() -> float:
 
 
 def _home() -> str:
-    if (named := os.environ.get("KUBETALLY_BENCH_FLEET")) is not None:
+    if (named := os.environ.get("BENCH_FLEET")) is not None:
         return named
     bench_lake.made()
     return str(bench_lake.YEAR / "home")
