@@ -45,7 +45,6 @@ from kubetally.query.sums import (
 from kubetally.query.too_large import QuestionTooLarge
 from kubetally.store.lake.schema import ALLOCATIONS
 
-_MAPS = {"label": "labels", "annotation": "annotations", "namespace_label": "namespace_labels"}
 MAX_GROUPS: Final = 300_000
 """Rows of an answer that are read at once; each takes some 3 KB."""
 _TRUNCATIONS = {"week": "W", "month": "M"}
@@ -196,8 +195,8 @@ def _keys(rows: ir.Table, question: CostQuestion) -> dict[str, ir.Value]:
 
 
 def _value(rows: ir.Table, dimension: Dimension) -> ir.StringValue:
-    if dimension.name in _MAPS:
-        return rows[_MAPS[dimension.name]].get(dimension.key or "")
+    if dimension.key is not None:
+        return rows[f"{dimension.name}s"].get(dimension.key)
     if dimension.name == "service":
         services = services_of(rows)
         return ibis.ifelse(services.length() > 0, services[0], ibis.null("string"))
@@ -242,31 +241,31 @@ def _is_by_line(condition: Filter) -> bool:
     return all(part.field in _OF_LINES for part in conditions_of(condition))
 
 
+def _idle_shares(sums: Mapping[str, Any]) -> dict[Component, int]:
+    """What is shared of the idle cost of each component."""
+    return {component: sums.get(name) or 0 for name, component in zip(SHARES, SHARED_IDLE, strict=True)}
+
+
 def _with_shares(part: _Part) -> _Part:
     """A row with its shares in idle added to its costs."""
-    shares = {
-        f"{component}_cost": (part.sums[f"{component}_cost"] or 0) + part.sums[name]
-        for name, component in zip(SHARES, SHARED_IDLE, strict=True)
-        if part.sums.get(name)
-    }
-    return part._replace(sums=part.sums | shares) if shares else part
+    shares = {f"{component}_cost": share for component, share in _idle_shares(part.sums).items() if share}
+    return part._replace(sums=part.sums | {name: (part.sums[name] or 0) + share for name, share in shares.items()})
 
 
 def _less_shares(parts: Sequence[_Part], question: CostQuestion) -> Iterator[_Part]:
     """What the idle lines lose to the workloads in `parts`, which are all that they are shared among."""
     for part in parts:
-        if any(part.sums[name] for name in SHARES):
-            lost = {
-                f"{component}_cost": -(part.sums[name] or 0)
-                for name, component in zip(SHARES, SHARED_IDLE, strict=True)
-            }
-            yield _lost(part.account_id, part.start, question, lost)
+        yield from _lost(part.account_id, part.start, question, _idle_shares(part.sums))
 
 
-def _lost(account_id: str | None, start: date | None, question: CostQuestion, lost: dict[str, int]) -> _Part:
-    """A row of what an idle line loses."""
-    kind = Kind.IDLE if _has_kinds(question) else None
-    return _Part(account_id, start, kind, (None,) * len(question.group), _NO_COSTS | lost)
+def _lost(
+    account_id: str | None, start: date | None, question: CostQuestion, shares: Mapping[Component, int]
+) -> Iterator[_Part]:
+    """A row of what an idle line loses, if it loses anything."""
+    if any(shares.values()):
+        kind = Kind.IDLE if _has_kinds(question) else None
+        lost = {f"{component}_cost": -share for component, share in shares.items()}
+        yield _Part(account_id, start, kind, (None,) * len(question.group), _NO_COSTS | lost)
 
 
 def _less_idle(
@@ -279,14 +278,13 @@ def _less_idle(
     no_tests = dict.fromkeys(Component)
     shared = columns(run(rows.group_by(**keys).agg(**shares_of(rows, question.idle, no_tests))))
     for at, account_id in enumerate(shared["account_id"]):
-        lost = {
-            f"{component}_cost": -(shared[name][at] or 0)
-            for name, component in zip(SHARES, SHARED_IDLE, strict=True)
+        shares = {
+            component: share
+            for component, share in _idle_shares({name: shared[name][at] for name in SHARES}).items()
             if line_passes(filters[component], accounts[account_id], Kind.IDLE, component)
         }
-        if any(lost.values()):
-            start = _as_date(shared["start"][at]) if "start" in shared else None
-            yield _lost(account_id, start, question, lost)
+        start = _as_date(shared["start"][at]) if "start" in shared else None
+        yield from _lost(account_id, start, question, shares)
 
 
 def _given(run: Run, rows: ir.Table, question: CostQuestion, condition: Filter, accounts: Accounts) -> Iterator[_Part]:
@@ -412,7 +410,7 @@ def label_costs(
     found = []
     for dimension in ("label", "namespace_label"):
         keys = kept.select(
-            key=kept[_MAPS[dimension]].keys().unnest(),
+            key=kept[f"{dimension}s"].keys().unnest(),
             cost=sum(kept[name].fill_null(ibis.literal(0, type="decimal(18, 6)")) for name in COSTS),
         )
         read = columns(run(keys.group_by("key").agg(rows=keys.count(), cost=keys.cost.sum())))
