@@ -174,6 +174,9 @@ def answers(program: Program, folder: Path) -> Iterator[str]:
         "costs?start=2026-11-20&end=2026-11-23&group=namespace,pod&limit=1000&idle=weighted",
         "costs?start=2026-11-20&end=2026-11-23&group=cluster,namespace&step=day",
         "exports?start=2026-11-20&end=2026-11-23&group=label:app",
+        "assets?start=2026-11-20&end=2026-11-23&limit=1000",
+        "assets?start=2026-11-20&end=2026-11-23&group=cluster,asset_type&filter=kind!:%22disk%22",
+        "balance?start=2026-11-20&end=2026-11-23&step=day",
     ):
         answer = httpx.get(f"{program.url}/api/v1/{page}", headers=headers, timeout=60)
         assert answer.status_code == 200, (answer.text, program.err)

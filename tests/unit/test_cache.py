@@ -5,8 +5,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kubetally.cache import AsyncCache, GivenUp
+from kubetally.cache import AsyncCache, GivenUp, digest_of
 
 V = TypeVar("V")
 
@@ -132,3 +134,10 @@ async def test_value_that_is_not_kept_replaces_the_one_before() -> None:
     load = one_by_one([5, 0])
     assert [await cache.reload("key", load) for _ in range(2)] == [5, 0]
     assert (cache.last("key"), len(cache)) == (None, 0)
+
+
+@given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
+def test_digests_are_equal_only_for_equal_parts(one: list[str], two: list[str]) -> None:
+    assert (digest_of(*one) == digest_of(*two)) is (one == two)
+    assert digest_of(*map(str.encode, one), b"x") != digest_of(*map(str.encode, one), b"y")
+    assert digest_of("\ud800") != digest_of("?")
