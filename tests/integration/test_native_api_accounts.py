@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kubetally.domain.account import AccountType
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Costs
 from kubetally.domain.row import Cause, Row
@@ -97,6 +98,14 @@ def test_removed_cluster_is_marked_where_it_has_history(home: Home) -> None:
         assert listed["cluster-1"]["coverage"]["hours_asked"] == 24
         later = ask("clusters", start="2026-11-21", end="2026-11-23")
     assert [cluster["name"] for cluster in later["clusters"]] == ["cluster-2"]
+
+
+def test_account_that_is_no_cluster_has_no_hours(home: Home) -> None:
+    with asking(home) as ask:
+        before = [ask(path)["coverage"] for path in ("costs", "clusters", "coverage")]
+        home.accounts.add(account(4, "", type=AccountType.AWS_CNR))
+        assert [ask(path)["coverage"] for path in ("costs", "clusters", "coverage")] == before
+        assert {day["cluster"] for day in ask("coverage")["days"]} == {"cluster-1", "cluster-2"}
 
 
 def test_clusters_of_two_currencies_have_no_common_total(home: Home) -> None:

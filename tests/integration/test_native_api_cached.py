@@ -1,6 +1,6 @@
 """What a client or the service has already is not computed again, and never stays when it changes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,10 +42,17 @@ class _CountingEngine(DuckEngine):
         self._counted = counted
 
     def run(self, expression: ir.Table) -> Any:
+        self._count(expression)
+        return super().run(expression)
+
+    def run_prepared(self, rows: ir.Table, key: Hashable, build: Callable[[ir.Table], ir.Table]) -> Any:
+        self._count(rows)
+        return super().run_prepared(rows, key, build)
+
+    def _count(self, expression: ir.Table) -> None:
         self._counted.runs.append(expression)
         if len(self._counted.runs) <= self._counted.failures:
             raise Away("the engine is away")
-        return super().run(expression)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from functools import partial
 
 from kubetally.cache import Prepared, digest_of
-from kubetally.domain.account import AccountPlace, AccountType, ListedAccount
+from kubetally.domain.account import AccountPlace, ListedAccount
 from kubetally.domain.account_report import AccountDay, AccountsReport, ClusterSummary, CoverageReport
 from kubetally.domain.collection import NO_DATA, CoveredDay, window_of
 from kubetally.domain.collection_facts import FactSum
@@ -44,7 +44,7 @@ class AccountReports:
         clusters = [
             self._summary(account, places.get(account.id), of_account, question.window)
             for account, of_account in _by_account(snapshot)
-            if _is_shown(account, places.get(account.id), of_account)
+            if account.removed_at is None or of_account.days
         ]
         known = snapshot.known
         return AccountsReport(
@@ -98,13 +98,6 @@ def _by_account(snapshot: Snapshot) -> Iterator[tuple[ListedAccount, WindowDays]
         facts[fact.account_id].append(fact)
     for account in sorted(snapshot.accounts.values(), key=lambda account: (account.name, account.id)):
         yield account, WindowDays(days[account.id], facts[account.id])
-
-
-def _is_shown(account: ListedAccount, place: AccountPlace | None, known: WindowDays) -> bool:
-    """Whether it is a cluster: other accounts have no costs. A removed one counts where its history does."""
-    if account.removed_at is not None:
-        return bool(known.days)
-    return place is None or place.type is AccountType.KUBERNETES_CNR
 
 
 def _total(known: WindowDays) -> int | None:

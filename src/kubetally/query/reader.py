@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
 from kubetally.cache import digest_of
-from kubetally.domain.account import ListedAccount
+from kubetally.domain.account import AccountType, ListedAccount
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.status import Coverage, DayState
 from kubetally.domain.window import Clock, Window, whole_hour
@@ -109,8 +109,10 @@ class LedgerReader(SharedEngine):
         )
 
     def accounts(self) -> Mapping[str, ListedAccount]:
-        """The accounts by id, removed ones too."""
-        return {account.id: account for account in self.stores.accounts.listed()}
+        """The accounts of clusters by id, removed ones too; others have no costs, and no hours are asked of them."""
+        places = self.stores.accounts.places()
+        others = {place.id for place in places if place.type is not AccountType.KUBERNETES_CNR}
+        return {account.id: account for account in self.stores.accounts.listed() if account.id not in others}
 
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
