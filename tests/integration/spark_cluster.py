@@ -31,8 +31,15 @@ SETTINGS = {
     "spark.executor.extraJavaOptions": _QUICK,
     "spark.driver.extraJavaOptions": _QUICK,
     "spark.sql.shuffle.partitions": "2",
+    "spark.scheduler.minRegisteredResourcesRatio": "1.0",  # the first query waits for both executors
+    "spark.scheduler.maxRegisteredResourcesWaitingTime": "90s",
 }
 """Of an application: an executor on each worker, with room for other applications."""
+ON_SPARK = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),  # PySpark leaves closing to the collector
+    pytest.mark.timeout(240),  # a busy machine takes long to start processes of Java
+]
+"""Marks of tests that use Spark."""
 _ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "LC_ALL": "C.UTF-8",

@@ -42,7 +42,7 @@ from kubetally.store.lake.schema import ALLOCATIONS
 from kubetally.store.lake.upgrade import ADDED
 from tests.cluster_days import DAY as FIRST
 from tests.cluster_days import cluster_day
-from tests.integration.spark_cluster import SETTINGS
+from tests.integration.spark_cluster import ON_SPARK, SETTINGS
 from tests.integration.test_query_costs import ACCOUNTS, FILTERS, GROUPS, ledger, query, total
 from tests.integration.test_query_joined import booking_of
 from tests.lake_tables import allocation_table
@@ -50,7 +50,7 @@ from tests.native import ONE, TWO, Home, native_client
 from tests.served import FixedClock
 from tests.unit.domain.clusters import booked_days
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # PySpark leaves it to the collector
+pytestmark = ON_SPARK
 DAYS = "start=2026-11-20&end=2026-11-23"
 MORE_GROUPS = ["container", "annotation:team", "namespace_label:team", "label:team,service", "node,kind"]
 MORE_FILTERS = [
@@ -139,6 +139,10 @@ def duckdb() -> Iterator[Engine]:
     "compare?start=2026-11-21&end=2026-11-22&group=namespace,label:team&idle=weighted",
     f"explain?{DAYS}&filter=component:%22cpu%22&idle=even",
     f"explain?{DAYS}&filter=namespace!:%22web%22&share_namespaces=shop&share_split=even",
+    f"costs?{DAYS}&group=namespace&share_namespaces=shop&share_split=even&idle=even&step=day",
+    f"assets?{DAYS}",
+    f"assets?{DAYS}&group=cluster,asset_type",
+    f"balance?{DAYS}",
     f"labels?{DAYS}",
     f"labels?{DAYS}&filter=namespace:%22shop%22",
     f"exports?{DAYS}&group=cluster,namespace&step=day&top=2",

@@ -16,8 +16,9 @@ from kubetally.query.duck import DuckEngine
 from kubetally.query.predicate import predicate
 from kubetally.store.lake.schema import ALLOCATIONS
 from tests.filters import Row, conditions, filters, rows, source_fields
+from tests.integration.spark_cluster import ON_SPARK
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # PySpark leaves it to the collector
+pytestmark = ON_SPARK
 in_rows = tuple(field for field in source_fields if field is not Field.CLUSTER)
 
 

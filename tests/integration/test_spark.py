@@ -8,17 +8,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import ibis
+import pyarrow as pa
 import pytest
 
 from kubetally.ledger.ports.lake import Scan
 from kubetally.query.engine import Engine
+from tests.cluster_days import DAY as FIRST
+from tests.cluster_days import cluster_day
 from tests.errors import raises_code
 from tests.integration.commands import call, environment
-from tests.integration.spark_cluster import SETTINGS
-from tests.integration.test_engines import version_1_file
+from tests.integration.spark_cluster import ON_SPARK, SETTINGS
+from tests.integration.test_engines import rich_rows, version_1_file
 from tests.integration.test_serve_command import Program, Start, start
+from tests.lake_tables import allocation_table
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # PySpark leaves it to the collector
+pytestmark = ON_SPARK
 _ = start
 LIFE = """
 import sys
@@ -50,7 +55,7 @@ import ibis
 from kubetally.domain.errors import StoreError
 from kubetally.query.spark import SparkEngine
 
-engine = SparkEngine(sys.argv[1], {"spark.executor.memory": "1000g"}, worker_seconds=0.5)
+engine = SparkEngine(sys.argv[1], worker_seconds=0.5)
 try:
     engine.run(ibis.memtable({"a": [1]}))
 except StoreError as error:
@@ -66,18 +71,20 @@ def python(code: str, *arguments: str, **more: str) -> str:
     ).stdout
 
 
-@pytest.mark.timeout(240)  # it starts three processes of Java
 def test_application_that_ended_is_started_again(spark_url: str) -> None:
     python(LIFE, spark_url, SETTINGS["spark.driver.extraJavaOptions"])
 
 
-def test_query_that_no_worker_takes_is_an_error(spark_url: str) -> None:
-    assert python(GREEDY, spark_url).startswith(f"spark_without_worker True no worker of {spark_url} took the query")
+def test_query_that_no_worker_takes_is_an_error(spark_url: str, tmp_path: Path) -> None:
+    (tmp_path / "spark-defaults.conf").write_text("spark.executor.memory 1000g\n", encoding="ascii")
+    said = python(GREEDY, spark_url, SPARK_CONF_DIR=str(tmp_path))
+    assert said.startswith(f"spark_without_worker True no worker of {spark_url} took the query")
 
 
 def test_engine_has_an_executor_on_each_worker(spark: Engine) -> None:
     from pyspark import SparkContext
 
+    assert spark.run(ibis.memtable(pa.table({"a": [1]}))).to_pylist() == [{"a": 1}]
     executors = SparkContext.getOrCreate()._jsc.sc().statusTracker().getExecutorInfos()
     assert len(executors) == 3, "the driver is one"
 
@@ -98,6 +105,14 @@ def test_file_that_workers_can_not_read_is_an_error(spark: Engine, tmp_path: Pat
 def test_cluster_does_not_read_an_object_store(spark: Engine) -> None:
     with raises_code("lake_not_on_disk", match="unset KUBETALLY_ENGINE"):
         spark.rows([Scan(("s3://bucket/allocations/day=2026-11-20/part.parquet",))])
+
+
+def test_parts_of_tables_are_taken(spark: Engine) -> None:
+    day = allocation_table(cluster_day("a", rows=rich_rows(1)))
+    day = day.append_column("day", pa.array([FIRST] * len(day), pa.date32()))
+    part = pa.concat_tables([day] * 3000).combine_chunks().slice(7, 25_000)
+    rows = spark.run(spark.rows([], [part]))
+    assert rows.to_pylist() == part.select(rows.column_names).to_pylist()
 
 
 def test_batches_are_small(spark: Engine, tmp_path: Path) -> None:
@@ -143,7 +158,7 @@ def without_spark(tmp_path: Path) -> dict[str, str]:
 
 
 def test_without_the_extra_the_error_names_it(without_spark: dict[str, str]) -> None:
-    code = "from kubetally.query.opening import engine_opener; engine_opener('local[1]')()"
+    code = "from kubetally.query.opening import open_spark; open_spark('local[1]')"
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False, timeout=60, env=without_spark
     )
@@ -178,7 +193,7 @@ def answers(program: Program, folder: Path) -> Iterator[str]:
         "assets?start=2026-11-20&end=2026-11-23&group=cluster,asset_type&filter=kind!:%22disk%22",
         "balance?start=2026-11-20&end=2026-11-23&step=day",
     ):
-        answer = httpx.get(f"{program.url}/api/v1/{page}", headers=headers, timeout=60)
+        answer = httpx.get(f"{program.url}/api/v1/{page}", headers=headers, timeout=200)
         assert answer.status_code == 200, (answer.text, program.err)
         yield answer.text
 

@@ -248,7 +248,7 @@ def _table(days: Sequence[CollectedDay], tables: Sequence["pa.Table"]) -> "pa.Ta
         table.append_column("day", pa.array([day.collection.day] * table.num_rows, pa.date32()))
         for day, table in zip(days, tables, strict=True)
     ]
-    return pa.concat_tables(dated).combine_chunks()  # Spark takes no slices of lists
+    return pa.concat_tables(dated)
 
 
 class _NothingStored:

@@ -38,23 +38,25 @@ from kubetally.query.engine import chosen, columns_of, union_of
 from kubetally.store.lake.schema import ALLOCATIONS, DAY
 
 _MAX_TABLES = 64
-_ROWS_PER_BATCH = 20_000
 _CONNECT_SECONDS, _POLL_SECONDS = 5.0, 0.05
 _PARTITION = f"/{DAY}="
 _SETTINGS = {
+    "spark.app.name": "kubetally",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.variable.substitute": "false",  # else `${env:NAME}` in a filter would be a variable of this machine
-    "spark.sql.shuffle.partitions": "8",
-    "spark.sql.adaptive.enabled": "true",
-    "spark.sql.files.maxPartitionBytes": "32m",  # an export holds one partition at a time
-    "spark.sql.sources.parallelPartitionDiscovery.threshold": "20000",  # files are listed here, and not by the workers
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    "spark.sql.execution.arrow.maxRecordsPerBatch": str(_ROWS_PER_BATCH),
-    "spark.scheduler.mode": "FAIR",  # a short query does not wait for an export
-    "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
+_DEFAULTS = {
+    "spark.scheduler.mode": "FAIR",  # a short query does not wait for an export
+    "spark.sql.shuffle.partitions": "8",
+    "spark.sql.files.maxPartitionBytes": "32m",  # an export holds one partition at a time
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "20000",  # files are listed here, and not by the workers
+    "spark.ui.enabled": "false",
+}
+"""Where `spark-defaults.conf` does not say otherwise."""
 
 
 class SparkEngine:
@@ -131,7 +133,7 @@ class _Views:
         in_memory = expression.op().find(InMemoryTable)
         with self._lock:
             for table in in_memory:
-                content = table.data.to_pyarrow(table.schema)
+                content = _unsliced(table.data.to_pyarrow(table.schema))
                 self.session.createDataFrame(content).createOrReplaceTempView(table.name)
             try:
                 return self.session.sql(self._compile(expression))
@@ -246,16 +248,18 @@ def _started(master: str, more: Mapping[str, str]) -> SparkSession:
             code="java_missing",
         )
     _check_reachable(master)
-    settings = {**_SETTINGS, **more, "spark.app.name": "kubetally", "spark.master": master}
-    if all(_is_loopback(host) for host, _ in _addresses(master)):
-        settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    settings = {**_SETTINGS, **more, "spark.master": master}
     if "SPARK_CONF_DIR" not in os.environ:
         options = settings.get("spark.driver.extraJavaOptions", "")
         settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} {options}".strip()
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with _translated(master):
-        return SparkSession(SparkContext(conf=SparkConf(loadDefaults=False).setAll(list(settings.items()))))
+        SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(list(settings.items())))
+        conf = SparkConf().setAll(list(settings.items()))  # it has what spark-defaults.conf says, too
+        for name, value in (_DEFAULTS | _own_address(master)).items():
+            conf.setIfMissing(name, value)
+        return SparkSession(SparkContext(conf=conf))
 
 
 _LOGGERS = ("py4j", "SQLQueryContextLogger", "DataFrameQueryContextLogger")
@@ -271,6 +275,12 @@ def _java_path() -> str | None:
 
 def _is_local(master: str) -> bool:
     return master.startswith("local")
+
+
+def _own_address(master: str) -> dict[str, str]:
+    """Settings by which only this machine reaches the driver, if all others are on it, too."""
+    is_here = all(_is_loopback(host) for host, _ in _addresses(master))
+    return dict.fromkeys(("spark.driver.host", "spark.driver.bindAddress"), "127.0.0.1") if is_here else {}
 
 
 def _is_loopback(host: str) -> bool:
@@ -312,6 +322,16 @@ def _table_folder(path: str) -> str:
             code="lake_not_on_disk",
         )
     return path.rpartition(_PARTITION if _PARTITION in path else "/")[0]
+
+
+def _unsliced(table: pa.Table) -> pa.Table:
+    """A table without parts of larger arrays: of lists with nulls Spark takes no parts."""
+    if not table.num_rows:
+        return table
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
 def _schema_of(path: str) -> pa.Schema:
