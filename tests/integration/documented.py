@@ -154,7 +154,7 @@ class Shell:
 
 
 def _curl(args: list[str]) -> Done:
-    headers, urls, query = {}, [], list[tuple[str, str]]()
+    headers, urls, query, output = {}, [], list[tuple[str, str]](), None
     words = iter(args)
     for word in words:
         if word == "-H":
@@ -163,6 +163,8 @@ def _curl(args: list[str]) -> Done:
         elif word == "--data-urlencode":
             name, _, value = next(words).partition("=")
             query.append((name, value))
+        elif word == "--output":
+            output = Path(next(words))
         elif word == "-G":
             assert "--data-urlencode" in args, "-G makes a query of what is given as data"
         else:
@@ -171,4 +173,6 @@ def _curl(args: list[str]) -> Done:
     (url,) = urls
     assert urlsplit(url).scheme == "http", url
     answer = httpx.get(url, params=query or None, headers=headers, timeout=60, trust_env=False)
+    if output is not None:
+        output.write_bytes(answer.content)
     return Done(0 if answer.is_success else 22, answer.text, "" if answer.is_success else answer.text)
