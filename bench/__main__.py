@@ -12,6 +12,7 @@ BENCHES = (
     "service",
     "prometheus",
     "lake",
+    "export",
     "coverage",
     "query",
     "collector",

@@ -6,7 +6,6 @@
 import asyncio
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,9 +28,9 @@ from kubetally.wiring.ledger import open_ledger
 _TURNS = 7
 _CLIENTS, _SECONDS = 50, 30.0
 _MOST, _MOST_HTTP = 1.3, 1.5
-_MOST_MIB, _MOST_EXPORT_MIB = 600, 500
+_MOST_MIB = 600
 _OPENCOST_SECONDS = 21.0  # 30 days of one cluster by namespace, measured at a real OpenCost
-_SECRET = "bench-of-the-service"  # noqa: S105
+SECRET = "bench-of-the-service"  # noqa: S105
 _NAMESPACE = "checkout"
 
 
@@ -73,7 +72,7 @@ def asked(account: str, cluster: str) -> dict[str, Asked]:
 
 def lines() -> list[Line]:
     """A year of a fleet, with its roll-ups made before."""
-    home = _home()
+    home = home_of_fleet()
     with _ledger(home) as ledger:
         began = time.perf_counter()
         added = ledger.roll_up(ledger)
@@ -84,7 +83,6 @@ def lines() -> list[Line]:
         *_lines_of_questions(home, found),
         *_lines_of_days(found),
         *_lines_of_server(home),
-        *_lines_of_export(home),
     ]
 
 
@@ -186,10 +184,6 @@ class _ByHand:
         """The sums of all rows of these days."""
         return self._connection.sql(self._text(question, days)).to_arrow_table()
 
-    def copy(self, days: tuple[date, date], to: str) -> None:
-        """All rows as a Parquet file."""
-        self._connection.execute(f"COPY (SELECT * FROM {self._files(days)}) TO '{to}' (FORMAT parquet)")  # noqa: S608
-
     def _text(self, question: Asked, days: tuple[date, date]) -> str:
         costs = [f"{component}_cost" for component in Component]
         sums = [f"sum({name}) AS {name}" for name in costs]
@@ -235,7 +229,7 @@ def _unused(hours: str, cost: str) -> str:
 def _lines_of_server(home: str) -> Iterator[Line]:
     with _ledger(home) as ledger:
         about = _about(ledger)
-    with _served(home) as server:
+    with served(home) as server:
         found = _through_http(server, home, about)
         for name, (ours, sql) in found.items():
             text = f"{ours * 1e3:.0f} ms, {sql * 1e3:.0f} ms by hand: {ours / sql:.2f}x"
@@ -247,13 +241,13 @@ def _lines_of_server(home: str) -> Iterator[Line]:
         yield Line("query", "peak memory of the server after them", f"{server.peak_mib()} MiB")
 
 
-def _through_http(server: "_Server", home: str, about: tuple[date, date, str, str]) -> dict[str, tuple[float, float]]:
+def _through_http(server: "Server", home: str, about: tuple[date, date, str, str]) -> dict[str, tuple[float, float]]:
     """The least seconds of each question and of the SQL, each time of another window, as answers are kept."""
     import httpx
 
     first, last, account, cluster = about
     by_hand, found = _ByHand(f"{home}/lake"), {}
-    with httpx.Client(base_url=server.url, headers={"Secret": _SECRET}, timeout=120) as client:
+    with httpx.Client(base_url=server.url, headers={"Secret": SECRET}, timeout=120) as client:
         for name, question in asked(account, cluster).items():
             ours, sql = [], []
             for shift in range(_TURNS):
@@ -268,7 +262,7 @@ def _through_http(server: "_Server", home: str, about: tuple[date, date, str, st
     return found
 
 
-async def _many_clients(server: "_Server", about: tuple[date, date, str, str]) -> Line:
+async def _many_clients(server: "Server", about: tuple[date, date, str, str]) -> Line:
     """Clients that ask all questions again and again, of some windows."""
     import httpx
 
@@ -292,9 +286,7 @@ async def _many_clients(server: "_Server", about: tuple[date, date, str, str]) -
 
     limits = httpx.Limits(max_connections=_CLIENTS)
     until = time.perf_counter() + _SECONDS
-    async with httpx.AsyncClient(
-        base_url=server.url, headers={"Secret": _SECRET}, timeout=120, limits=limits
-    ) as client:
+    async with httpx.AsyncClient(base_url=server.url, headers={"Secret": SECRET}, timeout=120, limits=limits) as client:
         await asyncio.gather(*(ask(client, number) for number in range(_CLIENTS)))
     most = sorted(waits)[int(len(waits) * 0.99)]
     text = f"{answers / _SECONDS:,.0f}/s, {wrong} errors or other figures; 99 % within {most:.1f} s"
@@ -302,7 +294,7 @@ async def _many_clients(server: "_Server", about: tuple[date, date, str, str]) -
 
 
 @dataclass
-class _Server:
+class Server:
     """`kubetally serve` in a process of its own."""
 
     url: str
@@ -315,13 +307,13 @@ class _Server:
 
 
 @contextmanager
-def _served(home: str) -> Iterator[_Server]:
-    environment = os.environ | {"KUBETALLY_HOME": home, "KUBETALLY_SECRET": _SECRET, "KUBETALLY_LOG_LEVEL": "warning"}
+def served(home: str) -> Iterator[Server]:
+    environment = os.environ | {"KUBETALLY_HOME": home, "KUBETALLY_SECRET": SECRET, "KUBETALLY_LOG_LEVEL": "warning"}
     command = [sys.executable, "-m", "kubetally", "serve", "--port", "0", "--no-collector"]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
-            yield _Server(_url_in(output, process), process.pid)
+            yield Server(_url_in(output, process), process.pid)
         finally:
             process.terminate()
             process.wait(30)
@@ -340,64 +332,10 @@ def _url_in(output: Any, process: "subprocess.Popen[bytes]") -> str:
     raise RuntimeError(output.read())
 
 
-# --- exports
-
-
-def _lines_of_export(home: str) -> Iterator[Line]:
-    ours, copied = fresh.run(exported, home), fresh.run(copied_by_hand, home)
-    rates = [one["rows"] / one["seconds"] for one in (ours, copied)]
-    text = f"{rates[0]:,.0f} rows/s, COPY {rates[1]:,.0f}: {rates[0] / rates[1]:.2f}x"
-    what = f"export of all {ours['rows']:,} rows of {_EXPORTED_DAYS} days to Parquet"
-    yield Line("query", f"{what}, beside DuckDB's COPY", text, "at least 0.5x", rates[0] >= 0.5 * rates[1])
-    peak = int(ours["peak_mib"])
-    text = f"{peak} MiB; COPY {copied['peak_mib']:.0f} MiB"
-    yield Line("query", "peak memory of its process", text, f"under {_MOST_EXPORT_MIB} MiB", peak < _MOST_EXPORT_MIB)
-
-
-_EXPORTED_DAYS = 30
-
-
-def exported(home: str) -> dict[str, float]:
-    """Seconds, rows and peak memory of our export."""
-    from kubetally.domain.question.cost_question import ExportFormat
-    from kubetally.query.opening import open_duck
-    from kubetally.query.reader import LedgerReader
-    from kubetally.query.reports import LedgerReports
-    from kubetally.web.v1.parameters import parse_costs
-
-    with _ledger(home) as ledger, LedgerReader(ledger, open_duck) as reader, tempfile.TemporaryFile() as file:
-        first, last, *_ = _about(ledger)
-        days = max(first, last - timedelta(days=_EXPORTED_DAYS - 1)), last
-        question, page = parse_costs(_query(Asked("", 0, {}, ""), days), ledger.clock.now())
-        began = time.perf_counter()
-        for piece in LedgerReports(reader).export(question, page.order, None, ExportFormat.PARQUET):
-            file.write(piece)
-        seconds = time.perf_counter() - began
-        rows = sum(day.rows for day in ledger.coverage.days(days[0], end=days[1] + timedelta(days=1)))
-    return {"seconds": seconds, "rows": rows, "peak_mib": _peak_mib()}
-
-
-def copied_by_hand(home: str) -> dict[str, float]:
-    """The same of DuckDB's COPY."""
-    with _ledger(home) as ledger, tempfile.TemporaryDirectory() as folder:
-        first, last, *_ = _about(ledger)
-        days = max(first, last - timedelta(days=_EXPORTED_DAYS - 1)), last
-        rows = sum(day.rows for day in ledger.coverage.days(days[0], end=days[1] + timedelta(days=1)))
-        by_hand = _ByHand(ledger.lake.url)
-        began = time.perf_counter()
-        by_hand.copy(days, f"{folder}/rows.parquet")
-        seconds = time.perf_counter() - began
-    return {"seconds": seconds, "rows": rows, "peak_mib": _peak_mib()}
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 # --- the fleet
 
 
-def _home() -> str:
+def home_of_fleet() -> str:
     if (named := os.environ.get("BENCH_FLEET")) is not None:
         return named
     bench_lake.made()

@@ -21,7 +21,8 @@ from kubetally.query.engine import chosen, union_of
 from kubetally.query.too_large import QuestionTooLarge
 
 _MAX_TABLES = 64
-_ROWS_PER_BATCH = 20_480
+_ROWS_PER_BATCH = 4_096
+"""A multiple of DuckDB's vectors. With 20,480 an export takes 30 MB more, and no less time."""
 _MAX_PREPARED = 256
 _ROWS = "kubetally_rows"
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from kubetally.query.sums import COSTS
 from kubetally.store.lake.schema import COUNTED_UP, VARIED
 
 _MONEY = pa.decimal128(18, 6)
-ROWS_PER_GROUP = 40_960
-"""Of a Parquet file; some 50 MB of ledger rows before they are encoded."""
+ROWS_PER_GROUP = 20_480
+"""Of a Parquet file; some 25 MB of ledger rows before they are encoded."""
 
 _ROWS_PER_CSV_PIECE = 8192
 _RATIOS = ("cpu_efficiency", "ram_efficiency", "total_efficiency")
