@@ -8,7 +8,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ibis import ir
 
@@ -27,7 +27,7 @@ from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import DAY, Window
 from kubetally.query.costs import cost_rows
 from kubetally.store.lake.encode import allocation_tables
-from tests.unit.domain.clusters import MIDNIGHT, SOURCE, booked_days
+from tests.unit.domain.clusters import MIDNIGHT, SOURCE, booked, booked_days
 
 ACCOUNTS = {id_: ListedAccount(id_, name, "acme") for id_, name in (("a" * 8, "prod"), ("b" * 8, "test"))}
 GROUPS = [
@@ -124,3 +124,28 @@ def test_waste_of_rows_is_whole_and_the_same_in_any_grouping(
     rows = cost_rows(run, ibis.memtable(table), query(group, step=step), ACCOUNTS, "USD")
     wasted = 0 if "component" in group else sum(map(unused, table.to_pylist()))
     assert sum(row.waste for row in rows) == wasted
+
+
+@settings(max_examples=30)
+@given(days=booked_days(), group=st.sampled_from(GROUPS), idle=st.sampled_from(Idle))
+def test_order_of_rows_shows_in_no_figure(
+    run: Callable[[ir.Table], pa.Table], days: list[Booking], group: str, idle: Idle
+) -> None:
+    table = ledger(days)
+    backwards = pa.concat_tables([table.slice(0, 0), *(table.slice(at, 1) for at in reversed(range(table.num_rows)))])
+    one, other = (
+        cost_rows(run, ibis.memtable(rows), query(group, idle=idle), ACCOUNTS, "USD") for rows in (table, backwards)
+    )
+    assert sorted(one, key=repr) == sorted(other, key=repr)
+
+
+def test_condition_on_currency_reads_no_column(run: Callable[[ir.Table], pa.Table]) -> None:
+    day = booked("pod shop/web cpu 3\nidle cpu 2", without_assets=True)
+    rows = ibis.memtable(ledger([day]).drop_columns(["currency"]))
+    for text, cost in (
+        ('currency:"USD"', 5_000_000),
+        ('currency!:"USD"', 0),
+        ('currency:"EUR"|kind:"idle"', 2_000_000),
+    ):
+        found = cost_rows(run, rows, query("namespace", filter=parse_v2(text)), ACCOUNTS, "USD")
+        assert total(found).total == cost
