@@ -8,6 +8,8 @@ from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from kubetally.domain.damage import CollectionGone
 from kubetally.ledger.ports.lake import AssetScans, Scan, StoredRows
 from kubetally.store.lake.files import DataFile
@@ -50,7 +52,7 @@ class ScanPlanner:
         A collection is read where it is in the newest version of its table, else in the last that had it.
         Raises: CollectionGone, DayDamaged.
         """
-        found = list[_File]()
+        found, known = list[_File](), len(self._contents)
         for pair, is_running in ((self._pairs.days, False), (self._pairs.running, True)):
             days = defaultdict[date, list[StoredRows]](list)
             for rows in stored:
@@ -63,6 +65,8 @@ class ScanPlanner:
                 of_day = partial(self._of_day, pair.rows, snapshot, accounts)
                 for files in readers.map(of_day, days, days.values()):
                     found += files
+        if len(self._contents) != known:  # files were read as a whole, which takes memory that nothing needs any more
+            pa.default_memory_pool().release_unused()
         return _scans_of(found)
 
     def plan_assets(self, stored: Sequence[StoredRows], accounts: frozenset[str]) -> AssetScans:
