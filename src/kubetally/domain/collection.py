@@ -271,7 +271,7 @@ def window_of(day: date) -> Window:
     return Window(start, start + DAY)
 
 
-def is_copy_used(day: date, collected_at: datetime, now: datetime) -> bool:
+def is_copy_used(day: date, collected_at: datetime, *, now: datetime) -> bool:
     """Whether the stored copy of a running day is used instead of its source: while it is fresh.
 
     The copy of a day that ended more than a day ago is used too: later answers of its source had less data.

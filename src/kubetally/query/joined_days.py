@@ -156,7 +156,7 @@ def facts_without(facts: Iterable[FactSum], others: Iterable[FactSum]) -> Iterat
 
 def _is_current(day: CoveredDay, now: datetime) -> bool:
     """Whether a stored day is used instead of its source."""
-    return not day.is_running or (day.collected_at is not None and is_copy_used(day.day, day.collected_at, now))
+    return not day.is_running or (day.collected_at is not None and is_copy_used(day.day, day.collected_at, now=now))
 
 
 def _with_live(day: CoveredDay, bookings: Sequence[Booking]) -> CoveredDay:

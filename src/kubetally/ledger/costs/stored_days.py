@@ -234,5 +234,5 @@ def _usable(collections: Iterable[Collection], window: Window, now: datetime) ->
     for collection in collections:
         if not window.contains(collection.head.window):
             continue
-        if not collection.is_running or is_copy_used(collection.day, collection.collected_at, now):
+        if not collection.is_running or is_copy_used(collection.day, collection.collected_at, now=now):
             yield collection
