@@ -22,10 +22,20 @@ QUESTIONS = [
     ("costs", {"group": "namespace"}),
     ("costs", {"group": "cluster,component", "step": "day", "idle": "weighted"}),
     ("costs", {"group": "label:app", "filter": 'kind:"workload"'}),
+    ("costs", {"group": "namespace", "as_of": "2026-11-23T12:00:00Z"}),
+    ("costs", {"group": "controller", "share_namespaces": "team-00"}),
+    ("compare", {"group": "namespace"}),
+    ("explain", {"filter": 'namespace:"team-00"'}),
+    ("clusters", {}),
+    ("coverage", {}),
+    ("assets", {}),
+    ("balance", {}),
     ("labels", {}),
+    ("labels", {"as_of": "2026-11-23T12:00:00Z"}),
     ("exports", {"group": "pod"}),
     ("exports", {}),
     ("exports", {"format": "parquet"}),
+    ("exports", {"as_of": "2026-11-23T12:00:00Z"}),
 ]
 
 

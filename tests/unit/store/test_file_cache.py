@@ -114,7 +114,7 @@ def test_least_recently_used_copies_go_first(tmp_path: Path, objects: Objects) -
 
 def test_question_larger_than_the_cache_is_refused(tmp_path: Path, objects: Objects) -> None:
     cache = FileCache(tmp_path, 3 * SIZE, objects.pieces)
-    with pytest.raises(QueryCacheTooSmall, match="shorter window, or raise KUBETALLY_QUERY_CACHE"):
+    with pytest.raises(QueryCacheTooSmall, match="fewer days, or raise KUBETALLY_QUERY_CACHE"):
         cache.hold(PATHS)
     assert sum(file.stat().st_size for file in tmp_path.rglob("*.parquet")) <= 3 * SIZE
     assert list((tmp_path / "holds").iterdir()) == []

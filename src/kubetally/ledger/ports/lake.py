@@ -148,7 +148,7 @@ class LakeFiles(Protocol):
         """
 
     def local(self, scans: Sequence[Scan]) -> LocalScans:
-        """The same scans, with copies of files that are in an object store. Raises: DayDamaged."""
+        """The same scans, with copies of files that are in an object store. Raises: DayDamaged, RequestError."""
 
     @property
     def roll_ups(self) -> RollUps:

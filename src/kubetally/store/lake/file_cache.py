@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from kubetally.domain.errors import StoreError
+from kubetally.domain.errors import RequestError, StoreError
 from kubetally.store.lake.files import DataFile, verify
 from kubetally.store.lake.log_folder import sync_file
 from kubetally.store.lake.storage import DiskStorage
@@ -35,16 +35,16 @@ Download = Callable[[str], Iterator[bytes]]
 """The pieces of a file of the lake by its path. Raises StoreError."""
 
 
-class QueryCacheTooSmall(StoreError):
+class QueryCacheTooSmall(RequestError):
     """The files of the running questions take more space than the cache may."""
 
     code = "query_cache_too_small"
 
-    def __init__(self, folder: str, limit: int) -> None:
-        self.folder, self.limit = folder, limit
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         super().__init__(
-            f"the files that running questions read need more than the {limit:,} bytes of the cache {folder}: ask for "
-            "a shorter window, or raise KUBETALLY_QUERY_CACHE"
+            f"running questions read more of the lake than the {limit:,} bytes that may be copied: ask for fewer days, or "
+            "raise KUBETALLY_QUERY_CACHE"
         )
 
 
@@ -70,7 +70,7 @@ class Hold:
 
 
 class FileCache:
-    """Copies of files, `limit` bytes at most. Threads and processes may share the folder. Raises StoreError."""
+    """Copies of files, `limit` bytes at most. Threads and processes may share the folder."""
 
     def __init__(self, folder: Path, limit: int, download: Download) -> None:
         self._folder, self._files, self._holds = folder, folder / "files", folder / "holds"
@@ -173,7 +173,7 @@ class FileCache:
                     place.unlink(missing_ok=True)
                     total -= its_size
         if total > self._limit:
-            raise QueryCacheTooSmall(str(self._folder), self._limit)
+            raise QueryCacheTooSmall(self._limit)
         return self._limit - total
 
     def _used_paths(self) -> set[Path]:
