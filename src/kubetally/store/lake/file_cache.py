@@ -43,8 +43,8 @@ class QueryCacheTooSmall(RequestError):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(
-            f"running questions read more of the lake than the {limit:,} bytes that may be copied: ask for fewer days, or "
-            "raise KUBETALLY_QUERY_CACHE"
+            f"running questions read more of the lake than the {limit:,} bytes that may be copied: ask for fewer days, "
+            "or raise KUBETALLY_QUERY_CACHE"
         )
 
 
