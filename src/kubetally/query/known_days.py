@@ -18,7 +18,7 @@ from kubetally.domain.status import DayState
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.lake import StoredRows
 
-_MAX_DAYS_KEPT = 60_000
+_MAX_DAYS_KEPT = 40_000
 KnownDay = tuple[CoveredDay, StoredRows | None]
 """A known day, and its rows in the lake if there are any to be read."""
 
