@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from litestar.testing import TestClient
 
+from kubetally.domain.window import rfc3339
 from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
 from tests.cluster_days import cluster_day
-from tests.native import DAYS, ONE, Home, native_client
+from tests.native import COLLECTED, DAYS, ONE, Home, native_client
 
 PATH = "/api/v1/costs"
 GROUPS = [
@@ -194,3 +196,15 @@ def test_labels_cost_what_their_values_cost(client: TestClient[Any]) -> None:
         rows = [row for row in costs(client, group=name, limit=10_000)["rows"] if row["key"][name] is not None]
         assert total(rows) == money(cost)
     assert labels
+
+
+def test_exports_and_labels_are_of_an_instant(home: Home, client: TestClient[Any]) -> None:
+    def answers(**parameters: str) -> list[Any]:
+        labels = client.get("/api/v1/labels", params=DAYS | parameters).json()["labels"]
+        return [labels, sorted(export(client, **parameters).splitlines()), export(client, group="pod", **parameters)]
+
+    before = answers()
+    home.store(cluster_day(ONE, 1, collected_at=COLLECTED + timedelta(hours=4)))
+    after = answers()
+    assert all(new != old for new, old in zip(after, before, strict=True))
+    assert answers(as_of=rfc3339(COLLECTED + timedelta(hours=1))) == before

@@ -10,6 +10,8 @@ from litestar.testing import TestClient
 from kubetally.domain.damage import DayDamaged
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.lake import Scan, StoredRows
+from kubetally.query.duck import DuckEngine
+from kubetally.query.rollup_builder import RollUpBuilder
 from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.file_cache import QueryCacheUnusable
@@ -88,6 +90,15 @@ def test_copies_serve_later_questions_and_are_released(
     (path,) = [url for url in object_store.objects(f"{bucket.url}/allocations/day=") if url.endswith(".parquet")]
     object_store.damage(path)
     assert body(clients[1], "costs", group="namespace") == first
+
+
+def test_roll_ups_in_a_bucket_have_the_same_figures(bucket: Bucket, clients: list[TestClient[Any]]) -> None:
+    builder = RollUpBuilder(bucket.home.coverage, lambda: bucket.home.lake, lambda: DuckEngine(threads=1))
+    assert builder.rebuild(bucket.home.clock.now())
+    for group in ("namespace", "cluster,component", "kind"):
+        on_disk, in_bucket = (body(client, "costs", group=group) for client in clients)
+        assert in_bucket == on_disk
+    assert list(bucket.cache.rglob("files/*/rollups/**/*.parquet")), "they were read"
 
 
 def scans(bucket: Bucket, lake: DeltaLake) -> list[Scan]:
