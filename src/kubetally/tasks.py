@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -29,6 +30,15 @@ async def calculate_here(size_bytes: int, function: Callable[P, T], /, *args: P.
 async def calculate_on_thread(size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run it on a thread, while the loop goes on."""
     return await asyncio.to_thread(function, *args, **kwargs)
+
+
+def calculate_on(executor: Executor) -> Calculate:
+    """Runs functions on an executor's threads."""
+
+    async def calculate(size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await run_blocking(executor, partial(function, *args, **kwargs))
+
+    return calculate
 
 
 async def run_blocking(executor: Executor | None, call: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Generic, TypeVar
 from uuid import uuid4
 
@@ -24,6 +24,8 @@ _MAX_TABLES = 64
 _ROWS_PER_BATCH = 4_096
 """A multiple of DuckDB's vectors. With 20,480 an export takes 30 MB more, and no less time."""
 _MAX_PREPARED = 256
+_AT_ONCE = 3
+_INTERRUPT_SECONDS = 0.05
 _ROWS = "kubetally_rows"
 T = TypeVar("T")
 
@@ -41,7 +43,7 @@ class DuckEngine:
     def __init__(self, *, threads: int = 2, memory_bytes: int = 1_000_000_000, spill_folder: str | None = None) -> None:
         spill = "" if spill_folder is None else str(Path(spill_folder, f"query-spill-{uuid4().hex[:12]}"))
         self._connection = ibis.duckdb.connect(threads=threads, memory_limit=f"{memory_bytes}B", temp_directory=spill)
-        self._running = Lock()
+        self._preparing, self._free, self._active = Lock(), BoundedSemaphore(_AT_ONCE), set[duckdb.DuckDBPyConnection]()
         self._files: OrderedDict[tuple[str, ...], ir.Table] = OrderedDict()
         self._prepared = _Kept[tuple[str, ibis.Schema]](_MAX_PREPARED)
         self._sources = _Kept[str](_MAX_PREPARED)
@@ -52,18 +54,36 @@ class DuckEngine:
 
     def run(self, expression: ir.Table) -> pa.Table:
         """See `Engine.run`."""
-        with self._running, _translated():
-            return self._connection.to_pyarrow(expression)
+        if expression.op().find(InMemoryTable):  # the library registers it with its own connection
+            with self._preparing, _translated():
+                return self._connection.to_pyarrow(expression)
+        with self._preparing, _translated():
+            text = self._connection.compile(expression)
+        return self._fetched(text, expression.schema())
 
     def run_prepared(self, rows: ir.Table, key: Hashable, build: Callable[[ir.Table], ir.Table]) -> pa.Table:
         """See `Engine.run_prepared`."""
-        if rows.op().find(InMemoryTable):  # the library has to register it
+        if rows.op().find(InMemoryTable):
             return self.run(build(rows))
-        with self._running, _translated():
+        with self._preparing, _translated():
             text, schema = self._prepared.get((key, rows.schema()), lambda: self._prepare(rows.schema(), build))
             source = self._sources.get(rows.op(), lambda: self._connection.compile(rows))
-            found = self._connection.con.sql(text.format(source)).to_arrow_table()
-            return DuckDBPyArrowData.convert_table(found, schema)
+        return self._fetched(text.format(source), schema)
+
+    def _fetched(self, text: str, schema: ibis.Schema) -> pa.Table:
+        """The rows of a query. A few run at once, so that a long one holds up no short one."""
+        with self._free, self._cursor() as cursor, _translated():
+            return DuckDBPyArrowData.convert_table(cursor.sql(text).to_arrow_table(), schema)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the same tables, which `close` interrupts."""
+        with self._connection.con.cursor() as cursor:
+            self._active.add(cursor)
+            try:
+                yield cursor
+            finally:
+                self._active.discard(cursor)
 
     def _prepare(self, schema: ibis.Schema, build: Callable[[ir.Table], ir.Table]) -> tuple[str, ibis.Schema]:
         """The SQL of an expression, with a place for that of its rows."""
@@ -75,23 +95,33 @@ class DuckEngine:
 
     def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
         """See `Engine.batches`."""
-        with self._running, _translated():
+        with self._preparing, _translated():
+            text = self._connection.compile(expression)
+        with self._cursor() as cursor, _translated():
             # Ibis 12 asks DuckDB 2 for batches by a name that is gone.
-            relation = self._connection.con.sql(self._connection.compile(expression))
+            relation = cursor.sql(text)
             with relation.to_arrow_reader(_ROWS_PER_BATCH) as reader:
                 yield from reader
 
     def close(self) -> None:
         """See `Engine.close`."""
+        for _ in range(_AT_ONCE):
+            while not self._free.acquire(timeout=_INTERRUPT_SECONDS):
+                for cursor in tuple(self._active):
+                    cursor.interrupt()
         self._connection.disconnect()
+        self._free.release(_AT_ONCE)  # who waits meets a closed connection
 
     def _table_of(self, paths: tuple[str, ...]) -> ir.Table:
         """The rows of files. What the engine knows of them is kept, because it reads their footers for it."""
-        with self._running, _translated():
+        with self._preparing, _translated():
             if paths in self._files:
                 self._files.move_to_end(paths)
             else:
-                self._files[paths] = self._connection.read_parquet(list(paths), hive_partitioning=True)
+                name = f"rows_{uuid4().hex}"
+                # Not by Ibis, whose views are of one connection only.
+                self._connection.con.read_parquet(list(paths), hive_partitioning=True).create_view(name)
+                self._files[paths] = self._connection.table(name)
                 while len(self._files) > _MAX_TABLES:
                     _, oldest = self._files.popitem(last=False)
                     self._connection.drop_view(oldest.get_name(), force=True)

@@ -33,7 +33,10 @@ def issues_of_facts(facts: Sequence[FactSum], readable: int) -> Iterator[Issue]:
     by_what = defaultdict[str, list[FactSum]](list)
     for fact in facts:
         by_what[fact.what].append(fact)
+    names_components = any(not fact.is_issue for fact in facts)
     for what, same in by_what.items():
+        if what == IssueKind.NOT_MEASURED and names_components:
+            continue  # it adds nothing to the components that were not measured
         days = sum(fact.days for fact in same)
         span = _span(min(fact.first for fact in same), max(fact.last for fact in same))
         about = {"accounts": sorted({fact.account_id for fact in same}), "days": days}

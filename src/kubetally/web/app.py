@@ -59,7 +59,7 @@ def create_app(
     """
     required_secret, state, http_metrics = Secret(secret), ServiceState(), HttpMetrics(service, version)
     proxies = proxies or TrustedProxies()
-    native = None if ledger is None else NativeApi(ledger, clock, service.calculate, version)
+    native = None if ledger is None else NativeApi(ledger, clock, version)
     costs = CostAnswers(service, required_secret, clock, http_metrics)
     guard = PageGuard(required_secret, sign_in or SignIn(secret, clock), proxies)
 

@@ -1,6 +1,7 @@
 """What all endpoints of the native API have in common: what they read, how they answer, how they are documented."""
 
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -13,7 +14,7 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.types import AnyCallable
 
 from kubetally.domain.window import Clock
-from kubetally.tasks import Calculate
+from kubetally.tasks import Calculate, calculate_on
 from kubetally.web.v1.errors import PROBLEM_JSON, ProblemDetails
 from kubetally.web.v1.etag import JSON
 from kubetally.web.v1.pages import KeptAnswers, LedgerQueries, Pages, View
@@ -23,6 +24,7 @@ AnyRequest = Request[Any, Any, Any]
 _Question = TypeVar("_Question", bound=Hashable)
 _Report = TypeVar("_Report")
 _Row = TypeVar("_Row")
+_THREADS: Final = 4
 _MEANINGS: Final = {
     400: "A parameter is unknown or invalid; the problem names it.",
     401: "The secret is missing or wrong.",
@@ -36,13 +38,16 @@ _MEANINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class NativeApi:
-    """What endpoints answer with. calculate: runs what blocks. version: of the program. kept: by all endpoints."""
+    """What endpoints answer with. version: of the program. kept: by all endpoints.
+
+    calculate: runs what blocks, on threads of its own: long queries hold up no other API.
+    """
 
     ledger: LedgerQueries
     clock: Clock
-    calculate: Calculate
     version: str
     kept: KeptAnswers = field(default_factory=KeptAnswers)
+    calculate: Calculate = field(default_factory=lambda: calculate_on(ThreadPoolExecutor(_THREADS, "query")))
 
     def pages(self, view: View[_Question, _Report, _Row]) -> Pages[_Question, _Report, _Row]:
         """Answers one kind of question page by page."""
