@@ -12,6 +12,7 @@ A process that dies loses its locks with its files, so that the next one that ne
 """
 
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -147,18 +148,18 @@ class FileCache:
         draft, place = holding.drafts / path, self._files / path
         draft.parent.mkdir(_PRIVATE, parents=True, exist_ok=True)
         size = 0
-        with draft.open("xb") as file:
+        with draft.open("xb", buffering=0) as file:
             for piece in self._download(path):
-                room.take(len(piece))
-                size += file.write(piece)
+                size += room.write(file, piece)
         verify(DiskStorage(holding.drafts), DataFile(path, size))
         sync_file(draft)
         place.parent.mkdir(_PRIVATE, parents=True, exist_ok=True)
         draft.replace(place)
 
     def _make_room(self, size: int) -> int:
-        """Remove what was not used for longest, and the rest of dead processes; returns the bytes left after `size`.
+        """Remove what was not used for longest, and the rest of dead processes; returns what is left after `size`.
 
+        It is a few bytes only, so that several questions see soon what each has written.
         Raises: QueryCacheTooSmall, if the copies in use leave no room for it.
         """
         with self._locked():
@@ -174,7 +175,7 @@ class FileCache:
                     total -= its_size
         if total > self._limit:
             raise QueryCacheTooSmall(self._limit)
-        return self._limit - total
+        return min(self._limit - total, self._limit // 20)
 
     def _used_paths(self) -> set[Path]:
         """The copies that living questions hold; holds of dead processes are removed."""
@@ -230,13 +231,17 @@ class _Room:
         if self.failure is not None:
             raise self.failure
 
-    def take(self, size: int) -> None:
-        """Raises QueryCacheTooSmall."""
+    def write(self, file: io.FileIO, piece: bytes) -> int:
+        """Write a piece, one at a time, so that what was counted is written. Raises QueryCacheTooSmall, OSError."""
         with self._lock:
-            if size > self._left:
-                self._left = self._make_room(size)
+            if len(piece) > self._left:
+                self._left = self._make_room(len(piece))
             else:
-                self._left -= size
+                self._left -= len(piece)
+            written = 0
+            while written < len(piece):  # a disk that is nearly full takes a part, and fails then
+                written += file.write(piece[written:])
+            return written
 
 
 def _names_in_use(hold: Path) -> list[str] | None:
