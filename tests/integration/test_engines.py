@@ -144,7 +144,7 @@ def duckdb() -> Iterator[Engine]:
     f"assets?{DAYS}&group=cluster,asset_type",
     f"balance?{DAYS}",
     f"labels?{DAYS}",
-    f"labels?{DAYS}&filter=namespace:%22shop%22",
+    f"labels?{DAYS}&filter=namespace:%22shop%22|component:%22cpu%22",
     f"exports?{DAYS}&group=cluster,namespace&step=day&top=2",
 ])  # fmt: skip
 def test_answers_of_both_engines_are_equal(

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from litestar.testing import TestClient
 
+from kubetally.domain.question.filter import Field
 from kubetally.domain.window import rfc3339
 from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
 from tests.cluster_days import cluster_day
@@ -196,6 +197,17 @@ def test_labels_cost_what_their_values_cost(client: TestClient[Any]) -> None:
         rows = [row for row in costs(client, group=name, limit=10_000)["rows"] if row["key"][name] is not None]
         assert total(rows) == money(cost)
     assert labels
+
+
+@pytest.mark.parametrize(
+    "text", [*(f'{field}!:"no-such"' for field in Field), 'component:"cpu"', 'namespace:"team-01"|component:"ram"']
+)
+def test_labels_cost_what_passes_a_filter_on_any_field(client: TestClient[Any], text: str) -> None:
+    response = client.get("/api/v1/labels", params=DAYS | {"filter": text})
+    assert response.status_code == 200, response.text
+    app = next(label for label in response.json()["labels"] if (label["dimension"], label["key"]) == ("label", "app"))
+    rows = costs(client, group="label:app", filter=text)["rows"]
+    assert money(app["total_cost"]) == total([row for row in rows if row["key"]["label:app"] is not None]) > 0
 
 
 def test_exports_and_labels_are_of_an_instant(home: Home, client: TestClient[Any]) -> None:

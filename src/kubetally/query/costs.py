@@ -404,9 +404,9 @@ def label_costs(
 ) -> list[tuple[str, str, int, int]]:
     """Each key of labels, and of labels of namespaces, with the stored rows that have it and their cost in micros.
 
-    Shape: dimension (`label` or `namespace_label`), key, rows, micros; highest cost first.
+    Shape: dimension (`label` or `namespace_label`), key, rows, micros of what passes the filter; highest cost first.
     """
-    kept = rows.filter(_test(for_currency(question.filter, currency), rows, accounts))
+    kept = stored_rows(rows, question, accounts, currency)
     found = []
     for dimension in ("label", "namespace_label"):
         keys = kept.select(
