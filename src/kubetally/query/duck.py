@@ -1,12 +1,13 @@
 """DuckDB in this process: owns the connection and reads the files of a scan."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import Generic, TypeVar
 from uuid import uuid4
+from weakref import finalize
 
 import duckdb
 import ibis
@@ -44,9 +45,10 @@ class DuckEngine:
         spill = "" if spill_folder is None else str(Path(spill_folder, f"query-spill-{uuid4().hex[:12]}"))
         self._connection = ibis.duckdb.connect(threads=threads, memory_limit=f"{memory_bytes}B", temp_directory=spill)
         self._preparing, self._free, self._active = Lock(), BoundedSemaphore(_AT_ONCE), set[duckdb.DuckDBPyConnection]()
-        self._files: OrderedDict[tuple[str, ...], ir.Table] = OrderedDict()
+        self._files = _Kept[ir.Table](_MAX_TABLES)
+        self._unused_views = deque[str]()
         self._prepared = _Kept[tuple[str, ibis.Schema]](_MAX_PREPARED)
-        self._sources = _Kept[str](_MAX_PREPARED)
+        self._sources = _Kept[str](_MAX_TABLES)  # by tables, whose views stay meanwhile
 
     def rows(self, scans: Sequence[Scan], tables: Sequence[pa.Table] = ()) -> ir.Table:
         """See `Engine.rows`."""
@@ -54,12 +56,9 @@ class DuckEngine:
 
     def run(self, expression: ir.Table) -> pa.Table:
         """See `Engine.run`."""
-        if expression.op().find(InMemoryTable):  # the library registers it with its own connection
-            with self._preparing, _translated():
-                return self._connection.to_pyarrow(expression)
         with self._preparing, _translated():
             text = self._connection.compile(expression)
-        return self._fetched(text, expression.schema())
+        return self._fetched(text, expression.schema(), expression.op().find(InMemoryTable))
 
     def run_prepared(self, rows: ir.Table, key: Hashable, build: Callable[[ir.Table], ir.Table]) -> pa.Table:
         """See `Engine.run_prepared`."""
@@ -70,15 +69,17 @@ class DuckEngine:
             source = self._sources.get(rows.op(), lambda: self._connection.compile(rows))
         return self._fetched(text.format(source), schema)
 
-    def _fetched(self, text: str, schema: ibis.Schema) -> pa.Table:
+    def _fetched(self, text: str, schema: ibis.Schema, in_memory: Collection[InMemoryTable] = ()) -> pa.Table:
         """The rows of a query. A few run at once, so that a long one holds up no short one."""
-        with self._free, self._cursor() as cursor, _translated():
+        with self._free, _translated(), self._cursor(in_memory) as cursor:
             return DuckDBPyArrowData.convert_table(cursor.sql(text).to_arrow_table(), schema)
 
     @contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the same tables, which `close` interrupts."""
+    def _cursor(self, in_memory: Collection[InMemoryTable]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the same files and to Arrow tables of its own, which `close` interrupts."""
         with self._connection.con.cursor() as cursor:
+            for table in in_memory:
+                cursor.register(table.name, table.data.to_pyarrow(table.schema))
             self._active.add(cursor)
             try:
                 yield cursor
@@ -97,7 +98,7 @@ class DuckEngine:
         """See `Engine.batches`."""
         with self._preparing, _translated():
             text = self._connection.compile(expression)
-        with self._cursor() as cursor, _translated():
+        with _translated(), self._cursor(expression.op().find(InMemoryTable)) as cursor:
             # Ibis 12 asks DuckDB 2 for batches by a name that is gone.
             relation = cursor.sql(text)
             with relation.to_arrow_reader(_ROWS_PER_BATCH) as reader:
@@ -115,17 +116,20 @@ class DuckEngine:
     def _table_of(self, paths: tuple[str, ...]) -> ir.Table:
         """The rows of files. What the engine knows of them is kept, because it reads their footers for it."""
         with self._preparing, _translated():
-            if paths in self._files:
-                self._files.move_to_end(paths)
-            else:
-                name = f"rows_{uuid4().hex}"
-                # Not by Ibis, whose views are of one connection only.
-                self._connection.con.read_parquet(list(paths), hive_partitioning=True).create_view(name)
-                self._files[paths] = self._connection.table(name)
-                while len(self._files) > _MAX_TABLES:
-                    _, oldest = self._files.popitem(last=False)
-                    self._connection.drop_view(oldest.get_name(), force=True)
-            return self._files[paths]
+            table = self._files.get(paths, lambda: self._view(paths))
+            while self._unused_views:
+                self._connection.con.execute(f'DROP VIEW IF EXISTS "{self._unused_views[0]}"')
+                self._unused_views.popleft()
+            return table
+
+    def _view(self, paths: tuple[str, ...]) -> ir.Table:
+        """A new view of files. It is dropped some time after the last expression that reads it is gone."""
+        name = f"rows_{uuid4().hex}"
+        # Not by Ibis, whose views are of one connection only.
+        self._connection.con.read_parquet(list(paths), hive_partitioning=True).create_view(name)
+        table = self._connection.table(name)
+        finalize(table.op(), self._unused_views.append, name).atexit = False
+        return table
 
 
 class _Kept(Generic[T]):
