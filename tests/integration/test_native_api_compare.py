@@ -119,6 +119,24 @@ def test_period_without_data_is_null(client: TestClient[Any]) -> None:
         assert [row[name] for name in ("before", "change", *PARTS)] == [None] * 6
 
 
+def test_account_without_data_in_a_period_is_null_there_and_named(home: Home) -> None:
+    home.store(cluster_day(ONE, day=DAY - timedelta(days=1)))
+    with native_client(home) as client:
+        body, by_pod = (get(client, **BEFORE, group=group, limit=10_000) for group in ("cluster", "cluster,pod"))
+        swapped = get(client, start="2026-11-19", end="2026-11-20", before_start="2026-11-20", before_end="2026-11-21")
+    for row in (*body["rows"], *by_pod["rows"]):
+        is_known = row["cloud_account_id"] == ONE
+        assert all((row[name] is not None) is is_known for name in ("before", "change", *PARTS))
+    rows = {row["cloud_account_id"]: row for row in body["rows"]}
+    assert money(body["total"]["new"]) == money(rows[TWO]["now"]) > 0
+    assert body["total"]["before"] == rows[ONE]["before"]
+    issue = body["issues"][0]
+    assert (issue["kind"], issue["accounts"], issue["days"]) == ("window_without_data", [TWO], 1)
+    assert (issue["start"], issue["end"]) == ("2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z")
+    assert "the period before has no covered hour of 1 account" in issue["message"]
+    assert swapped["issues"][0]["message"].startswith("now has no covered hour of 1 account")
+
+
 @pytest.mark.parametrize(
     ("parameters", "parameter"),
     [

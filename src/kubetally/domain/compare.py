@@ -1,6 +1,6 @@
 """What changed between two periods, and why: more was used, its price rose, it is new, or it is gone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component
-from kubetally.domain.issues import Issue
-from kubetally.domain.money import unlike_currencies
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import sum_of_known, unlike_currencies
 from kubetally.domain.quantity import quantity
 from kubetally.domain.question.arrange import Figures, Order, arrange, split_lines
 from kubetally.domain.question.cost_question import CostQuestion
@@ -59,7 +59,8 @@ class Change(NamedTuple):
 class ComparedRow:
     """One row of a comparison, costs in micros.
 
-    before, now: None where no hour of the period is covered. change: None where either is.
+    before, now: None where no hour of the period is covered, of the row's account if it is of one. change: None where
+    either is.
     kind, key, account_id: as in a `CostRow`. count: how many rows are in it.
     """
 
@@ -72,12 +73,43 @@ class ComparedRow:
     count: int = 1
     start: datetime | None = None
 
+    @property
+    def counted(self) -> Change:
+        """The change as sums over accounts have it: what is known of one period only is new or gone in them."""
+        return self.change or Change(new=self.now or 0, gone=-(self.before or 0))
+
+
+class PeriodCosts(NamedTuple):
+    """What accounts cost in a period. covered: those that have covered hours in it."""
+
+    report: CostReport
+    covered: Collection[str]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any hour is covered."""
+        return self.report.coverage.hours_covered > 0
+
+    @property
+    def total(self) -> int | None:
+        """Micros of all rows."""
+        return self.report.bill.total if self.is_known else None
+
+    def cost_of(self, row: CostRow | None, same: CostRow) -> int | None:
+        """Micros of a row; of one that the period lacks, 0 if it would have it. same: the row of either period."""
+        if not self.is_known:
+            return None
+        if row is not None:
+            return row.costs.total
+        return 0 if same.account_id is None or same.account_id in self.covered else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """What changed. before, now: the answers for both periods, without their rows.
 
     total: all rows and lines added up. rows, lines: in no order.
+    one_sided: what says which accounts have covered hours in one period only.
     """
 
     question: CompareQuestion
@@ -87,32 +119,35 @@ class Comparison:
     total: ComparedRow
     rows: tuple[ComparedRow, ...]
     lines: tuple[ComparedRow, ...]
+    one_sided: tuple[Issue, ...]
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """Those of both periods, each once."""
-        return (*self.now.issues, *(issue for issue in self.before.issues if issue not in self.now.issues))
+        """Those of both periods, each once, behind those of accounts that are covered in one period only."""
+        of_before = (issue for issue in self.before.issues if issue not in self.now.issues)
+        return (*self.one_sided, *self.now.issues, *of_before)
 
 
-def compare(question: CompareQuestion, before: CostReport, now: CostReport) -> Comparison:
+def compare(question: CompareQuestion, before: PeriodCosts, now: PeriodCosts) -> Comparison:
     """What changed from one answer to the other; both are of the same question but for the window.
 
     Raises: RequestError, for unlike currencies.
     """
-    if before.currency and now.currency and before.currency != now.currency:
-        raise unlike_currencies(before.currency, now.currency)
-    was, then = ({_identity(row): row for row in (*one.rows, *one.lines)} for one in (before, now))
-    is_known = [one.coverage.hours_covered > 0 for one in (before, now)]
-    rows = [_compared(was.get(key), then.get(key), *is_known) for key in {**then, **was}]
+    was, then = before.report, now.report
+    if was.currency and then.currency and was.currency != then.currency:
+        raise unlike_currencies(was.currency, then.currency)
+    old, new = ({_identity(row): row for row in (*one.rows, *one.lines)} for one in (was, then))
+    rows = [_compared(before, old.get(key), now, new.get(key)) for key in {**new, **old}]
     lines, others = split_lines(rows)
     return Comparison(
         question=question,
-        currency=now.currency or before.currency,
-        before=replace(before, rows=(), lines=()),
-        now=replace(now, rows=(), lines=()),
-        total=_total(rows, before.bill.total if is_known[0] else None, now.bill.total if is_known[1] else None),
+        currency=then.currency or was.currency,
+        before=replace(was, rows=(), lines=()),
+        now=replace(then, rows=(), lines=()),
+        total=_total(rows, before.total, now.total),
         rows=tuple(others),
         lines=tuple(lines),
+        one_sided=tuple(_one_sided(before, now)),
     )
 
 
@@ -167,37 +202,44 @@ def _identity(row: CostRow) -> tuple[Any, ...]:
     return row.key, row.account_id, row.kind
 
 
-def _compared(before: CostRow | None, now: CostRow | None, is_before_known: bool, is_now_known: bool) -> ComparedRow:
-    row = now or before
-    assert row is not None  # noqa: S101  # each is in one of the periods
-    return ComparedRow(
-        row.key,
-        row.kind,
-        row.account_id,
-        (before.costs.total if before else 0) if is_before_known else None,
-        (now.costs.total if now else 0) if is_now_known else None,
-        change_of(before, now) if is_before_known and is_now_known else None,
-    )
+def _compared(before: PeriodCosts, old: CostRow | None, now: PeriodCosts, new: CostRow | None) -> ComparedRow:
+    some = new or old
+    assert some is not None  # noqa: S101  # each is in one of the periods
+    costs = before.cost_of(old, some), now.cost_of(new, some)
+    return ComparedRow(some.key, some.kind, some.account_id, *costs, None if None in costs else change_of(old, new))
 
 
 def _total(rows: Iterable[ComparedRow], before: int | None, now: int | None) -> ComparedRow:
-    change = None if before is None or now is None else _sum(row.change for row in rows)
+    change = None if before is None or now is None else _sum(row.counted for row in rows)
     return ComparedRow((), None, None, before, now, change)
 
 
-def _rest(rows: Sequence[ComparedRow], group: Sequence[Dimension]) -> ComparedRow:
-    first, nothing = rows[0], (None,) * len(group)
-    before, now = (
-        None if amount is None else sum(getattr(row, name) for row in rows)
-        for name, amount in (("before", first.before), ("now", first.now))
+def _one_sided(before: PeriodCosts, now: PeriodCosts) -> Iterator[Issue]:
+    """Issues that name the accounts that are covered in one period only; none where a whole period is not covered."""
+    if not (before.is_known and now.is_known):
+        return
+    sides = (
+        (before, now, "the period before has no covered hour of {}: what they cost now is new in the total"),
+        (now, before, "now has no covered hour of {}: what they cost before is gone in the total"),
     )
-    change = None if first.change is None else _sum(row.change for row in rows)
+    for lacking, other, words in sides:
+        if accounts := sorted(set(other.covered) - set(lacking.covered)):
+            window = lacking.report.window
+            days = len(accounts) * sum(1 for _ in window.days())
+            many = "1 account" if len(accounts) == 1 else f"{len(accounts):,} accounts"
+            about = {"accounts": accounts, "days": days}
+            yield Issue(IssueKind.WINDOW_WITHOUT_DATA, words.format(many), None, window, None, about)
+
+
+def _rest(rows: Sequence[ComparedRow], group: Sequence[Dimension]) -> ComparedRow:
+    nothing = (None,) * len(group)
+    before, now = sum_of_known([row.before for row in rows]), sum_of_known([row.now for row in rows])
+    change = None if before is None or now is None else _sum(row.counted for row in rows)
     return ComparedRow(nothing, REST, None, before, now, change, count=len(rows))
 
 
-def _sum(changes: Iterable[Change | None]) -> Change:
-    known = [change for change in changes if change is not None]
-    return Change(*map(sum, zip(*known, strict=True))) if known else Change()
+def _sum(changes: Iterable[Change]) -> Change:
+    return Change(*map(sum, zip(*changes, strict=True)))
 
 
 def _rounded(numerator: int, denominator: int) -> int:

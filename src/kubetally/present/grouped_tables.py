@@ -76,7 +76,7 @@ def _comparison_grid(comparison: Comparison, top: int | None) -> Grid:
     both = [*rows, *lines] if group else []
     grid = Grid([dimension.asked for dimension in group] or [""], ["before", "now", "change", *Change._fields])
     amounts = [*zip(*(_rounded_column(both, comparison.total, name) for name in ("before", "now")), strict=True)]
-    reasons = round_table([row.change or Change() for row in both] or [comparison.total.change or Change()])
+    reasons = round_table([row.counted for row in both] or [comparison.total.counted])
     totals = reasons.row_totals if both else []
     for row, pair, cells, change in zip(both, amounts, reasons.cells, totals, strict=False):
         figures = [*pair, *([None] * _REASONS if row.change is None else (change, *cells))]
@@ -89,11 +89,13 @@ def _comparison_grid(comparison: Comparison, top: int | None) -> Grid:
 
 def _rounded_column(rows: Sequence[ComparedRow], total: ComparedRow, name: str) -> list[int | None]:
     """What rows cost in a period, and their total last, as they add up when they are printed; None where unknown."""
-    known = [getattr(row, name) for row in (*rows, total)]
-    if None in known:
-        return [None] * len(known)
-    (whole,) = round_parts([known[-1]])
-    return [*round_parts(known[:-1], known[-1]), whole]
+    whole = getattr(total, name)
+    if whole is None:
+        return [None] * (len(rows) + 1)
+    amounts = [getattr(row, name) for row in rows]
+    shown = round_parts([amount or 0 for amount in amounts], whole)
+    parts = [None if amount is None else part for amount, part in zip(amounts, shown, strict=True)]
+    return [*parts, *round_parts([whole])]
 
 
 def _grid(report: CostReport, top: int | None) -> Grid:

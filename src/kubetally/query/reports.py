@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 from kubetally import logs
-from kubetally.domain.compare import CompareQuestion, Comparison, compare
+from kubetally.domain.compare import CompareQuestion, Comparison, PeriodCosts, compare
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import StoreError
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
@@ -40,7 +40,8 @@ class LedgerReports:
 
     def compare_of(self, was: Snapshot, then: Snapshot, question: CompareQuestion) -> Comparison:
         """As `compare`, of the snapshots of the two periods."""
-        return compare(question, self.costs_of(was, question.of_before()), self.costs_of(then, question.of_now()))
+        before, now = self.costs_of(was, question.of_before()), self.costs_of(then, question.of_now())
+        return compare(question, PeriodCosts(before, _covered(was)), PeriodCosts(now, _covered(then)))
 
     def costs_of(self, snapshot: Snapshot, question: CostQuestion) -> CostReport:
         """As `costs`, of a snapshot."""
@@ -126,6 +127,11 @@ class LedgerReports:
         for step in steps_of(question.window, question.step):
             coverage = self._reader.coverage(snapshot, step)
             yield StepSum(step, totals[step.start] if coverage.hours_covered else None, coverage)
+
+
+def _covered(snapshot: Snapshot) -> frozenset[str]:
+    """The accounts that have covered hours."""
+    return frozenset(day.account_id for day in snapshot.readable if day.hours_covered > 0)
 
 
 def _rounded(sums: Sums) -> Sums:

@@ -13,6 +13,7 @@ from kubetally.domain.compare import (
     Change,
     CompareQuestion,
     Comparison,
+    PeriodCosts,
     arrange_comparison,
     change_of,
     compare,
@@ -20,6 +21,7 @@ from kubetally.domain.compare import (
 )
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours
+from kubetally.domain.issues import IssueKind
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.group import parse_group
 from kubetally.domain.report import REST, CostReport, CostRow, Sums, add
@@ -68,8 +70,12 @@ def report(
     )
 
 
-def compared(before: Sequence[CostRow], now: Sequence[CostRow]) -> Comparison:
-    return compare(QUESTION, report(before, BEFORE), report(now))
+def compared(
+    before: Sequence[CostRow], now: Sequence[CostRow], covered: tuple[str, str] = ("ab", "ab"), hours: float = 24
+) -> Comparison:
+    """covered: the accounts with covered hours before, and now. hours: of the period before."""
+    was = report(before, BEFORE, covered=hours, currency="USD" if hours else None)
+    return compare(QUESTION, PeriodCosts(was, covered[0]), PeriodCosts(report(now), covered[1]))
 
 
 def cpu(cost: int, used: float | None) -> CostRow:
@@ -137,14 +143,46 @@ def test_rows_of_one_period_are_new_or_gone() -> None:
 
 
 def test_period_without_data_is_unknown() -> None:
-    found = compare(QUESTION, report([], BEFORE, covered=0, currency=None), report([row(costs=Costs(cpu=5))]))
+    found = compared([], [row(costs=Costs(cpu=5), account_id="a")], ("", "a"), hours=0)
     for one in (*found.rows, found.total):
         assert (one.before, one.now, one.change) == (None, 5, None)
+    assert not found.issues
+
+
+def test_account_without_data_in_a_period_is_unknown_there_and_named() -> None:
+    before = [row("a", Costs(cpu=5), account_id="a"), row("b", Costs(cpu=7), account_id="b"), row("all", Costs(cpu=1))]
+    now = [row("a", Costs(cpu=6), account_id="a"), row("c", Costs(cpu=9), account_id="c")]
+    found = compared(before, now, ("ab", "ac"))
+    assert {one.key[0]: (one.before, one.now, one.change) for one in found.rows} == {
+        "a": (5, 6, Change(price=1)),
+        "b": (7, None, None),
+        "c": (None, 9, None),
+        "all": (1, 0, Change(gone=-1)),
+    }
+    assert (found.total.before, found.total.now, found.total.change) == (13, 15, Change(price=1, new=9, gone=-8))
+    assert [(issue.kind, issue.window, issue.facts) for issue in found.issues] == [
+        (IssueKind.WINDOW_WITHOUT_DATA, BEFORE, {"accounts": ["c"], "days": 1}),
+        (IssueKind.WINDOW_WITHOUT_DATA, NOW, {"accounts": ["b"], "days": 1}),
+    ]
+
+
+def test_row_that_is_gone_from_a_covered_account_is_gone() -> None:
+    found = compared([row(costs=Costs(cpu=5), account_id="a")], [], ("a", "a"))
+    assert [(one.now, one.change) for one in found.rows] == [(0, Change(gone=-5))]
+    assert not found.issues
+
+
+def test_rest_counts_what_is_known() -> None:
+    before = [row(name, Costs(cpu=5), account_id=name) for name in "ab"]
+    now = [row(name, Costs(cpu=6), account_id=name) for name in "acd"]
+    found = compared(before, now, ("ab", "acd"))
+    rest = arrange_comparison(found, LARGEST_CHANGE_FIRST, 1)[1][-1]
+    assert (rest.before, rest.now, rest.change) == (5, 12, Change(new=12, gone=-5))
 
 
 def test_unlike_currencies_are_not_compared() -> None:
     with raises_code("unlike_currencies", match="EUR and USD"):
-        compare(QUESTION, report([], BEFORE, currency="EUR"), report([]))
+        compare(QUESTION, PeriodCosts(report([], BEFORE, currency="EUR"), "a"), PeriodCosts(report([]), "a"))
 
 
 def test_largest_change_comes_first_and_the_rest_is_one_row() -> None:

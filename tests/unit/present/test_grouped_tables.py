@@ -1,5 +1,7 @@
 """Tables of a group: what is printed adds up, whatever the rows are."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -8,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubetally.domain.allocation import Kind
-from kubetally.domain.compare import CompareQuestion, Comparison, compare
+from kubetally.domain.compare import CompareQuestion, Comparison, PeriodCosts, compare
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.efficiency import NO_HOURS, RatedHours
 from kubetally.domain.issues import Issue, IssueKind
@@ -114,8 +116,10 @@ def _fields(made: CostReport) -> dict[str, object]:
     return {name: getattr(made, name) for name in made.__dataclass_fields__}
 
 
-def comparison(before: CostReport, now: CostReport) -> Comparison:
-    return compare(CompareQuestion(now.question, before.question.window), before, now)
+def comparison(before: CostReport, now: CostReport, covered: Sequence[str] = ("1", "2")) -> Comparison:
+    """covered: the accounts with data in the period before."""
+    question = CompareQuestion(now.question, before.question.window)
+    return compare(question, PeriodCosts(before, covered), PeriodCosts(now, ["1", "2"]))
 
 
 @given(before=ROWS, now=ROWS)
@@ -137,3 +141,21 @@ def test_period_without_data_is_a_dash(capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     assert "before: 18-19 Nov 2026 (2 days, UTC), 0 of 48 h, no data" in out
     assert out.splitlines()[4].split() == ["team-0", "-", "7.00", *["-"] * 5]
+
+
+def test_account_without_data_before_is_a_dash_beside_others(capsys: pytest.CaptureFixture[str]) -> None:
+    was, one, two = (
+        replace(row(number, (amount,)), account_id=account)
+        for number, amount, account in ((0, 5_000_000, "1"), (0, 6_000_000, "1"), (1, 7_000_000, "2"))
+    )
+    before = report([was], [], window=Window(START - 2 * DAY, START))
+    print_comparison(comparison(before, report([one, two], []), covered=["1"]), None, {"1": "prod", "2": "test"})
+    out = capsys.readouterr().out
+    table = [line.split() for line in out.splitlines()[4:8]]
+    assert table[:2] == [
+        ["team-0", "5.00", "6.00", "1.00", "0.00", "1.00", "0.00", "0.00"],
+        ["team-1", "-", "7.00", *"-----"],
+    ]
+    assert ["total", "5.00", "13.00", "8.00", "0.00", "1.00", "7.00", "0.00"] in table
+    assert "missing: the period before has no covered hour of 1 account" in out
+    assert "[test] (18-19 Nov 2026 UTC)" in out
