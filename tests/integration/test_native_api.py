@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from litestar.testing import TestClient
 
+from kubetally.cache import digest_of
 from kubetally.domain.question.filter import Field
 from kubetally.domain.window import rfc3339
 from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
+from kubetally.web.v1.cursor import read_cursor, write_cursor
 from tests.cluster_days import cluster_day
 from tests.native import COLLECTED, DAYS, ONE, Home, native_client
 
@@ -131,6 +133,17 @@ def test_cursor_of_another_question_is_refused(client: TestClient[Any]) -> None:
     cursor = costs(client, group="pod", limit=1)["next"]
     response = client.get(PATH, params=DAYS | {"group": "node", "cursor": cursor})
     assert (response.status_code, response.json()["parameter"]) == (400, "cursor")
+
+
+def test_cursor_leads_to_no_answer_of_another_question(client: TestClient[Any]) -> None:
+    cursor, theirs = (
+        read_cursor(costs(client, group=group, limit=1, **days)["next"])
+        for group, days in (("pod", {}), ("node,pod", {"end": "2026-11-23"}))
+    )
+    for answer in (theirs.answer, digest_of(theirs.question, theirs.answer), "x"):
+        forged = write_cursor(cursor._replace(answer=answer))
+        response = client.get(PATH, params=DAYS | {"group": "pod", "limit": 1, "cursor": forged})
+        assert (response.status_code, response.json()["code"]) == (410, "pages_gone")
 
 
 def test_strangers_and_other_verbs_are_refused(client: TestClient[Any]) -> None:

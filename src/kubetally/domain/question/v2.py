@@ -24,6 +24,9 @@ from kubetally.domain.question.filter import (
 
 # Deeper than anybody writes, and far from where Python would stop the recursion for us.
 _DEEPEST = 50
+MAX_VALUES = 500
+"""That one filter compares with, in all its comparisons together: each is work for every row."""
+
 _FIELDS = {field.value.lower(): field for field in Field} | {
     "controller": Field.CONTROLLER_NAME,
     "controllername": Field.CONTROLLER_NAME,
@@ -80,7 +83,7 @@ class _Reader:
     """Recursive descent: one method for each rule of the grammar above."""
 
     def __init__(self, text: str, tokens: list[_Token]) -> None:
-        self._text, self._tokens, self._at = text, tokens, 0
+        self._text, self._tokens, self._at, self._values = text, tokens, 0, 0
 
     def filter(self, depth: int) -> Filter:
         parts = [self._element(depth)]
@@ -121,6 +124,9 @@ class _Reader:
         return Condition(field, op, tuple(values), key, name.position)
 
     def _value(self) -> str:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            self._fail(f"more than {MAX_VALUES} values")
         return self.expect("value", "a value in double quotes expected").text
 
     def expect(self, kind: str, problem: str) -> _Token:

@@ -1,7 +1,5 @@
 """Pages of an answer: all of one lake, though it changes meanwhile. What was computed once is not computed again."""
 
-import base64
-import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -21,6 +19,7 @@ from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.report import CostReport, LabelReport
 from kubetally.present.cost_report import Shown
 from kubetally.tasks import Calculate
+from kubetally.web.v1.cursor import Cursor, write_cursor
 from kubetally.web.v1.etag import is_known, tagged, unchanged
 from kubetally.web.v1.file_stream import Pieces
 from kubetally.web.v1.parameters import Page
@@ -101,13 +100,12 @@ class _Answer(Generic[_Report, _Row]):
 
 @dataclass(frozen=True, slots=True)
 class _Which(Generic[_Question]):
-    """Which page of which answer. of_question: a digest of the question, its order and top; key: of the answer."""
+    """Which page of which answer. cursor: its own; key: of the answer among those of all questions."""
 
     question: _Question
     page: Page
-    of_question: str
+    cursor: Cursor
     key: str
-    offset: int
 
 
 class KeptAnswers:
@@ -137,17 +135,19 @@ class Pages(Generic[_Question, _Report, _Row]):
     async def respond(self, question: _Question, page: Page, if_none_match: str | None) -> Response[bytes]:
         """The page, or that the client has it. Raises InvalidParameter, PagesGone, RequestError, StoreError."""
         of_question = digest_of(self._version, self._view.name, question, page.order, page.top)
-        cursor_key, offset = (None, 0) if page.cursor is None else _read_cursor(page.cursor, of_question)
-        prepared, key = None, cursor_key
-        if key is None or self._answers.peek(key) is None:
+        cursor, prepared = page.cursor, None
+        if cursor is not None and cursor.question != of_question:
+            raise InvalidParameter("cursor", "the cursor is of another question: send the same parameters with it")
+        # A cursor can be forged: what is kept is found by the question as asked, never by the text of a cursor alone.
+        if cursor is None or self._answers.peek(digest_of(of_question, cursor.answer)) is None:
             prepared = await self._calculate(0, self._view.prepare, question)
-            key = digest_of(of_question, prepared.digest)
-            if cursor_key not in {None, key}:
+            if cursor is not None and cursor.answer != prepared.digest:
                 raise PagesGone
-        tag = digest_of(key, offset, page.limit)
+            cursor = cursor or Cursor(prepared.digest, of_question, 0)
+        which = _Which(question, page, cursor, digest_of(of_question, cursor.answer))
+        tag = digest_of(which.key, cursor.offset, page.limit)
         if is_known(tag, if_none_match=if_none_match):
             return unchanged(tag)
-        which = _Which(question, page, of_question, key, offset)
         return tagged(await self._bodies.get(tag, lambda: self._body(which, prepared)), tag)
 
     async def _body(self, which: _Which[_Question], prepared: Prepared[_Report] | None) -> bytes:
@@ -157,7 +157,7 @@ class Pages(Generic[_Question, _Report, _Row]):
     async def _answer(self, which: _Which[_Question], prepared: Prepared[_Report] | None) -> _Answer[_Report, _Row]:
         if prepared is None:  # the answer of a cursor was forgotten at this very moment
             prepared = await self._calculate(0, self._view.prepare, which.question)
-            if digest_of(which.of_question, prepared.digest) != which.key:
+            if prepared.digest != which.cursor.answer:
                 raise PagesGone
         return await self._calculate(0, self._arranged, prepared, which.page)
 
@@ -166,7 +166,7 @@ class Pages(Generic[_Question, _Report, _Row]):
         return _Answer(report, self._view.arrange(report, page))
 
     def _encoded(self, answer: _Answer[_Report, _Row], which: _Which[_Question]) -> bytes:
-        page, offset, rows = which.page, which.offset, answer.arranged.rows
+        page, offset, rows = which.page, which.cursor.offset, answer.arranged.rows
         end = offset + page.limit
         shown = Shown(
             rows[offset:end],
@@ -175,24 +175,6 @@ class Pages(Generic[_Question, _Report, _Row]):
             page.order,
             page.limit,
             page.top,
-            _write_cursor(which.key, which.of_question, end) if end < len(rows) else None,
+            write_cursor(which.cursor._replace(offset=end)) if end < len(rows) else None,
         )
         return msgspec.json.encode(self._view.body(answer.report, shown))
-
-
-def _write_cursor(key: str, of_question: str, offset: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([key, of_question, offset]).encode()).decode()
-
-
-def _read_cursor(cursor: str, of_question: str) -> tuple[str, int]:
-    """The key of the answer and the offset of the page. Raises InvalidParameter."""
-    try:
-        key, of_cursor, offset = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        is_valid = isinstance(key, str) and isinstance(offset, int) and offset > 0
-    except (ValueError, TypeError):
-        is_valid = False
-    if not is_valid:
-        raise InvalidParameter("cursor", "the cursor can't be read: send `next` of the page before, as it came")
-    if of_cursor != of_question:
-        raise InvalidParameter("cursor", "the cursor is of another question: send the same parameters with it")
-    return key, offset

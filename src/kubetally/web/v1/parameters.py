@@ -17,6 +17,7 @@ from kubetally.domain.question.shared import parse_shared_labels, parse_shared_n
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.window import FutureWindow, InvalidWindow, Window, midnight, parse_instant, parse_window, rfc3339
+from kubetally.web.v1.cursor import Cursor, read_cursor
 from kubetally.web.v1.query_string import (
     InvalidParameter,
     Parameter,
@@ -39,7 +40,7 @@ class Page:
 
     order: tuple[Order, ...]
     limit: int = DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: Cursor | None = None
     top: int | None = None
 
 
@@ -198,8 +199,8 @@ BEFORE_END: Final[Parameter[datetime | None]] = Parameter(
 LIMIT: Final[Parameter[int]] = Parameter(
     "limit", "Rows of a page.", number("limit", MAX_LIMIT), DEFAULT_LIMIT, numbers(MAX_LIMIT, default=DEFAULT_LIMIT)
 )
-CURSOR: Final[Parameter[str | None]] = Parameter(
-    "cursor", "The `next` of the page before, with the same question.", str, None, text()
+CURSOR: Final[Parameter[Cursor | None]] = Parameter(
+    "cursor", "The `next` of the page before, with the same question.", read_cursor, None, text()
 )
 TOP: Final[Parameter[int | None]] = Parameter(
     "top",

@@ -124,8 +124,9 @@ def number(name: str, most: int) -> Callable[[str], int]:
     """Reads a whole number from 1 to `most`."""
 
     def read(digits: str) -> int:
-        if not (digits.isascii() and digits.isdecimal() and 1 <= int(digits[:10]) <= most):
-            raise InvalidParameter(name, f"{name} {digits!r} is not a number from 1 to {most}")
+        is_short = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most))
+        if not (is_short and 1 <= int(digits) <= most):
+            raise InvalidParameter(name, f"{name} {digits[:20]!r} is not a number from 1 to {most}")
         return int(digits)
 
     return read

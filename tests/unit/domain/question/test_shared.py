@@ -4,7 +4,7 @@ import pytest
 
 from kubetally.domain.errors import RequestError
 from kubetally.domain.question.cost_question import NOTHING_SHARED, Sharing, Split
-from kubetally.domain.question.shared import parse_shared_labels, parse_shared_namespaces, sharing_of
+from kubetally.domain.question.shared import MAX_SHARED, parse_shared_labels, parse_shared_namespaces, sharing_of
 
 
 def test_namespaces_are_read_each_once() -> None:
@@ -40,3 +40,12 @@ def test_sharing_is_weighted_unless_said() -> None:
 def test_split_of_nothing_is_refused() -> None:
     with pytest.raises(RequestError, match="nothing is shared"):
         sharing_of(split=Split.EVEN)
+
+
+def test_too_many_are_refused() -> None:
+    several = [f"a{at}" for at in range(MAX_SHARED)]
+    assert len(parse_shared_namespaces(",".join([*several, "a1"]))) == MAX_SHARED
+    with pytest.raises(RequestError, match="50 at most"):
+        parse_shared_namespaces(",".join([*several, "b"]))
+    with pytest.raises(RequestError, match="50 at most"):
+        parse_shared_labels(",".join(f"{key}:b" for key in [*several, "b"]))
