@@ -195,6 +195,19 @@ def test_stored_rows_of_a_filter_have_its_total(client: TestClient[Any], text: s
     assert sum(map(parts, lines)) == money(costs(client, filter=text)["total"]["total_cost"])
 
 
+@pytest.mark.parametrize("asked", [
+    {"start": "2026-11-01", "end": "2026-11-03"}, {"filter": 'cluster:"none"'}, {"filter": 'currency:"EUR"'},
+    {"filter": 'namespace:"none"'}, {"filter": 'component:"cpu"+cluster:"none"'},
+])  # fmt: skip
+def test_export_of_no_rows_has_the_columns(client: TestClient[Any], asked: dict[str, str]) -> None:
+    for group in ({}, {"group": "namespace"}):
+        columns = export(client, **asked, **group).decode().splitlines()
+        assert columns == export(client, **group).decode().splitlines()[:1]
+        table = pq.read_table(io.BytesIO(export(client, **asked, **group, format="parquet")))
+        assert table.num_rows == 0
+        assert table.schema == pq.read_schema(io.BytesIO(export(client, **group, format="parquet")))
+
+
 def test_export_of_a_bad_question_is_a_problem(client: TestClient[Any]) -> None:
     for parameters, parameter in (({"format": "xlsx"}, "format"), ({"idle": "even"}, "idle"), ({"limit": 1}, "limit")):
         response = client.get("/api/v1/exports", params=DAYS | parameters)

@@ -97,7 +97,11 @@ class LedgerReports:
         from kubetally.query.costs import stored_rows
         from kubetally.store.lake.schema import ALLOCATIONS
 
-        snapshot, engine = self._reader.snapshot(question), self._reader.open_engine()
+        snapshot = self._reader.snapshot(question)
+        if not snapshot.has_rows:
+            yield from export_table(ALLOCATIONS.empty_table(), format_)
+            return
+        engine = self._reader.open_engine()
         try:
             rows = self._reader.rows(snapshot, engine)
             chosen = stored_rows(rows, question, snapshot.accounts, snapshot.currency)
