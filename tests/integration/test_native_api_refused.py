@@ -23,10 +23,11 @@ OPERATIONS: dict[str, list[str]] = {
     if path.startswith("/api/v1/")
 }
 _DAY = [("yesterdayish", "is not a time"), ("2026-11-20T06:00:00Z", "whole UTC days"), ("", "give both")]
+_EARLY = [("1500-01-01", "before 1970"), ("1970-01-01", "3,660 are allowed")]
 BAD: dict[str, list[tuple[str, str]]] = {
-    "start": [*_DAY, ("2026-11-23", "not after"), ("2030-01-01", "not after")],
+    "start": [*_DAY, *_EARLY, ("2026-11-23", "not after"), ("2030-01-01", "not after")],
     "end": [*_DAY, ("2026-11-19", "not after")],
-    "before_start": _DAY,
+    "before_start": [*_DAY, *_EARLY],
     "before_end": _DAY,
     "filter": [
         ('namespace="x"', "position 9"),

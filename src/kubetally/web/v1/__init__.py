@@ -1,1 +1,1 @@
-"""`/api/v1`, the native API over the ledger. Imports domain, ledger, query, present and the shared parts of web."""
+"""`/api/v1`, the native API over the ledger. Imports domain, ledger, present and the shared parts of web."""

@@ -29,4 +29,4 @@ def balance_endpoint(api: NativeApi) -> HTTPRouteHandler:
 
 
 def _arrange(report: BalanceReport, _: Page) -> Arranged[BalanceRow]:
-    return Arranged(report.rows)
+    return Arranged(report.rows, others=len(report.steps))

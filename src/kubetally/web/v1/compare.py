@@ -30,4 +30,4 @@ def compare_endpoint(api: NativeApi) -> HTTPRouteHandler:
 
 def _arrange(comparison: Comparison, page: Page) -> Arranged[ComparedRow]:
     lines, rows = arrange_comparison(comparison, page.order, page.top)
-    return Arranged(rows, lines)
+    return Arranged(rows, lines, 0 if page.top is None else len(comparison.rows))

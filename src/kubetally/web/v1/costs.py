@@ -31,4 +31,4 @@ def costs_endpoint(api: NativeApi) -> HTTPRouteHandler:
 
 def _arrange(report: CostReport, page: Page) -> Arranged[CostRow]:
     lines, rows = arrange_report(report, page.order, page.top)
-    return Arranged(rows, lines)
+    return Arranged(rows, lines, len(report.steps) + (0 if page.top is None else len(report.rows)))

@@ -9,9 +9,9 @@ _REVALIDATED: Final = {"Cache-Control": "private, no-cache", "Vary": "Secret"}
 
 
 def is_known(tag: str, *, if_none_match: str | None) -> bool:
-    """Whether the header `If-None-Match` has this tag."""
-    tags = (part.strip().removeprefix("W/").strip('"') for part in (if_none_match or "").split(","))
-    return tag in tags
+    """Whether the header `If-None-Match` has this tag, or `*` for any."""
+    parts = [part.strip() for part in (if_none_match or "").split(",")]
+    return parts == ["*"] or tag in (part.removeprefix("W/").strip('"') for part in parts)
 
 
 def tagged(body: bytes, tag: str) -> Response[bytes]:

@@ -29,9 +29,10 @@ def explain_endpoint(api: NativeApi) -> HTTPRouteHandler:
     return explain
 
 
-def _arrange(_explanation: Explanation, _page: Page) -> Arranged[None]:
+def _arrange(explanation: Explanation, _page: Page) -> Arranged[None]:
     """It has one page."""
-    return Arranged(())
+    report = explanation.report
+    return Arranged((), others=sum(map(len, (explanation.lines, report.rows, report.lines, report.steps))))
 
 
 def _body(explanation: Explanation, _shown: Shown[None]) -> ExplanationReport:

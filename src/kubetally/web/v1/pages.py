@@ -76,10 +76,14 @@ class PagesGone(Gone):
 
 @dataclass(frozen=True, slots=True)
 class Arranged(Generic[_Row]):
-    """The rows of a report in order. lines: lead the first page and count in no limit."""
+    """The rows of a report in order. lines: lead the first page and count in no limit.
+
+    others: how many rows and steps the report has beside these, for the room that it takes.
+    """
 
     rows: Sequence[_Row]
     lines: Sequence[_Row] = ()
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +113,26 @@ class _Which(Generic[_Question]):
 
 
 class KeptAnswers:
-    """Answers and pages of all endpoints: for 15 minutes, at most 100,000 rows and 32 MiB of pages together."""
+    """Answers and pages of all endpoints: for 15 minutes, with so many rows and bytes of pages together.
 
-    def __init__(self) -> None:
-        self.answers: AsyncCache[str, Any] = AsyncCache(
-            lambda _: KEPT_SECONDS, weigh=lambda answer: 1 + len(answer.arranged.rows), max_weight=MAX_ROWS_KEPT
-        )
-        self.bodies: AsyncCache[str, bytes] = AsyncCache(lambda _: KEPT_SECONDS, weigh=len, max_weight=MAX_BODY_BYTES)
+    Rows count with lines and steps. What is larger by itself is not kept, and computed for every page.
+    """
+
+    def __init__(self, max_rows: int = MAX_ROWS_KEPT, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self.answers = _bounded(_rows_of, max_rows)
+        self.bodies: AsyncCache[str, bytes] = _bounded(len, max_bytes)
+
+
+def _bounded(weigh: Callable[[Any], int], max_weight: int) -> AsyncCache[str, Any]:
+    """A cache that also keeps the newest only within its bound."""
+    return AsyncCache(
+        lambda value: KEPT_SECONDS if weigh(value) <= max_weight else None, weigh=weigh, max_weight=max_weight
+    )
+
+
+def _rows_of(answer: _Answer[Any, Any]) -> int:
+    arranged = answer.arranged
+    return 1 + len(arranged.rows) + len(arranged.lines) + arranged.others
 
 
 class Pages(Generic[_Question, _Report, _Row]):

@@ -16,7 +16,17 @@ from kubetally.domain.question.partial import EVERY_ROW, conditions_of
 from kubetally.domain.question.shared import parse_shared_labels, parse_shared_namespaces, sharing_of
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
-from kubetally.domain.window import FutureWindow, InvalidWindow, Window, midnight, parse_instant, parse_window, rfc3339
+from kubetally.domain.window import (
+    DAY,
+    EARLIEST,
+    FutureWindow,
+    InvalidWindow,
+    Window,
+    midnight,
+    parse_instant,
+    parse_window,
+    rfc3339,
+)
 from kubetally.web.v1.cursor import Cursor, read_cursor
 from kubetally.web.v1.query_string import (
     InvalidParameter,
@@ -32,6 +42,8 @@ from kubetally.web.v1.query_string import (
 
 DEFAULT_WINDOW: Final = "7d"
 DEFAULT_LIMIT, MAX_LIMIT = 200, 10_000
+MAX_DAYS: Final = 3_660
+"""Of a window: ten years. What each day costs in time and memory is paid also for days that are not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,8 @@ def filter_on(*fields: Field) -> Callable[[str], Filter]:
 
 START: Final[Parameter[datetime | None]] = Parameter(
     "start",
-    "First day, in UTC; both dates or neither. Default: today and the six days before.",
+    f"First day, in UTC, not before 1970; at most {MAX_DAYS:,} days; both dates or neither. "
+    "Default: today and the six days before.",
     _whole_day("start"),
     None,
     text(format="date"),
@@ -247,11 +260,11 @@ def parse_compare(query: bytes, now: datetime) -> tuple[CompareQuestion, Page]:
     question, page = _costs_of(values, now, COMPARED_FIGURES, LARGEST_CHANGE_FIRST)
     if values.keys() & {BEFORE_START.name, BEFORE_END.name}:
         return CompareQuestion(question, _window_of(values, now, BEFORE_START, BEFORE_END)), page
-    try:
-        return CompareQuestion(question, question.window.before()), page
-    except OverflowError:
-        problem = "there are no days before it to compare with: give a later start"
-        raise InvalidParameter(START.name, problem, code=InvalidWindow.code) from None
+    before = question.window.before()
+    if before.start < EARLIEST:
+        problem = "the days before it begin before 1970: give a later start, or before_start and before_end"
+        raise InvalidParameter(START.name, problem, code=InvalidWindow.code)
+    return CompareQuestion(question, before), page
 
 
 def parse_explain(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
@@ -347,7 +360,10 @@ def parse_days(values: Mapping[str, str], now: datetime) -> Window:
 def _window_of(
     values: Mapping[str, str], now: datetime, first: Parameter[datetime | None], last: Parameter[datetime | None]
 ) -> Window:
-    """The window of two parameters, which have to be given both. Raises InvalidParameter."""
+    """The window of two parameters, which have to be given both. Its end may be in the future, as that of a month may.
+
+    Raises: InvalidParameter, also for what begins before 1970 or in the future, and for more than `MAX_DAYS`.
+    """
     for name in (first.name, last.name):
         if not values.get(name, "").strip():
             both = f"{first.name}=2026-11-20&{last.name}=2026-11-23"
@@ -358,6 +374,12 @@ def _window_of(
         raise InvalidParameter(last.name, problem, code=InvalidWindow.code)
     if start > now:
         raise InvalidParameter(first.name, str(FutureWindow(rfc3339(start), now)), code=FutureWindow.code)
+    if start < EARLIEST:
+        problem = f"{first.name} {rfc3339(start)} is before 1970: give a later one"
+        raise InvalidParameter(first.name, problem, code=InvalidWindow.code)
+    if end - start > MAX_DAYS * DAY:
+        problem = f"the window has {(end - start).days:,} days, and {MAX_DAYS:,} are allowed: ask in parts"
+        raise InvalidParameter(first.name, problem, code=InvalidWindow.code)
     return Window(start, end)
 
 

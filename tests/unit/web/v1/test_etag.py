@@ -5,12 +5,12 @@ import pytest
 from kubetally.web.v1.etag import is_known, tagged, unchanged
 
 
-@pytest.mark.parametrize("header", ['"a"', 'W/"a"', '"b", "a"', ' W/"b" ,W/"a" ', "a"])
+@pytest.mark.parametrize("header", ['"a"', 'W/"a"', '"b", "a"', ' W/"b" ,W/"a" ', "a", "*", " * "])
 def test_sent_tag_is_known(header: str) -> None:
     assert is_known("a", if_none_match=header)
 
 
-@pytest.mark.parametrize("header", [None, "", '"b"', "*", '"A"', '"aa"'])
+@pytest.mark.parametrize("header", [None, "", '"b"', '"*"', '*, "b"', '"A"', '"aa"'])
 def test_other_tag_is_not_known(header: str | None) -> None:
     assert not is_known("a", if_none_match=header)
 

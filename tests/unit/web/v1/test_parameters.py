@@ -6,8 +6,8 @@ import pytest
 
 from kubetally.domain.question.cost_question import Idle
 from kubetally.domain.question.steps import Step
-from kubetally.domain.window import parse_window
-from kubetally.web.v1.parameters import parse_costs
+from kubetally.domain.window import DAY, parse_window
+from kubetally.web.v1.parameters import MAX_DAYS, parse_compare, parse_costs
 from kubetally.web.v1.query_string import InvalidParameter
 from tests.served import NOON_AFTER
 
@@ -28,6 +28,20 @@ def test_question_has_its_defaults() -> None:
 def test_without_dates_the_window_is_the_last_seven_days() -> None:
     question, _ = parse_costs(b"", NOON_AFTER)
     assert question.window == parse_window("7d", NOON_AFTER)
+
+
+def test_longest_window_may_end_in_the_future() -> None:
+    question, _ = parse_costs(ask(start="2016-11-25", end="2026-12-03"), NOON_AFTER)
+    assert question.window.end - question.window.start == MAX_DAYS * DAY
+
+
+def test_period_before_begins_in_1970_or_is_given() -> None:
+    first = {"start": "1970-01-02", "end": "1970-01-04"}
+    with pytest.raises(InvalidParameter, match="before_start") as refused:
+        parse_compare(ask(**first), NOON_AFTER)
+    assert refused.value.parameter == "start"
+    question, _ = parse_compare(ask(**first, before_start="1970-01-01", before_end="1970-01-02"), NOON_AFTER)
+    assert str(question.before) == "1970-01-01T00:00:00Z,1970-01-02T00:00:00Z"
 
 
 def test_every_parameter_is_read() -> None:
@@ -51,6 +65,10 @@ def test_every_parameter_is_read() -> None:
         ({"start": "2026-11-23", "end": "2026-11-20"}, "end", "not after start"),
         ({"start": "2026-11-20T06:00:00Z"}, "start", "whole UTC days"),
         ({"start": "2027-11-20", "end": "2027-11-21"}, "start", "in the future"),
+        ({"start": "1969-12-31"}, "start", "before 1970"),
+        ({"start": "0001-01-01", "end": "0001-01-02"}, "start", "before 1970"),
+        ({"start": "2016-11-14"}, "start", "3,661 days, and 3,660 are allowed"),
+        ({"end": "9999-12-31"}, "start", "3,660 are allowed"),
         ({"end": "-"}, "end", "give both"),
         ({"limit": "-1"}, "limit", "from 1 to 10000"),
         ({"limit": "0"}, "limit", "from 1 to 10000"),
