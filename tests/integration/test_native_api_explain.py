@@ -108,7 +108,7 @@ def test_day_without_data_is_null(client: TestClient[Any]) -> None:
     assert (nothing["total"]["total_cost"], nothing["lines"], nothing["sources"]) == (None, [], [])
 
 
-@pytest.mark.parametrize("name", ["group", "step", "order", "top", "limit", "cursor"])
-def test_explanation_has_no_group_and_no_pages(client: TestClient[Any], name: str) -> None:
-    response = client.get("/api/v1/explain", params=DAYS | {name: "1"})
-    assert (response.status_code, response.json()["parameter"]) == (400, name)
+def test_question_to_costs_can_be_sent_as_it_is(client: TestClient[Any]) -> None:
+    question = {"group": "namespace,pod", "step": "day", "order": "-cpu_cost,pod", "top": "3", "limit": "2"}
+    cursor = get(client, "costs", **question)["next"]
+    assert get(client, **question, cursor=cursor) == get(client)

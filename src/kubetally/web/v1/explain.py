@@ -20,7 +20,9 @@ def explain_endpoint(api: NativeApi) -> HTTPRouteHandler:
         EXPLAIN,
         ExplanationReport,
         summary="How a figure came about: its rows in the ledger, their days, sources and booking rules",
-        description="The figure is that of all rows that pass the filter. The largest 200 rows are listed.",
+        description="The figure is that of all rows that pass the filter. The largest 200 rows are listed. A "
+        "question to costs can be sent as it is: group, step, order, top, limit and cursor are checked, "
+        "and change nothing here.",
     )
     async def explain(request: AnyRequest) -> Response[bytes]:
         question, page = parse_explain(request.scope["query_string"], api.clock.now())

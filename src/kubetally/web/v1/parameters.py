@@ -240,9 +240,7 @@ COMPARE: Final[Parameters] = (
     BEFORE_END,
     CHANGE_ORDER,
 )
-EXPLAIN: Final[Parameters] = tuple(
-    parameter for parameter in COSTS if parameter not in (GROUP, STEP, ORDER, TOP, LIMIT, CURSOR)
-)
+EXPLAIN: Final = COSTS
 ASSETS: Final[Parameters] = (START, END, ASSET_FILTER, ASSET_GROUP, LIMIT, CURSOR)
 ACCOUNTS: Final[Parameters] = (START, END, ACCOUNT_FILTER, LIMIT, CURSOR)
 BALANCE: Final[Parameters] = (START, END, BALANCE_FILTER, STEP, LIMIT, CURSOR)
@@ -268,8 +266,12 @@ def parse_compare(query: bytes, now: datetime) -> tuple[CompareQuestion, Page]:
 
 
 def parse_explain(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
-    """The question of `explain`, and the only page. Raises InvalidParameter."""
-    return _costs_of(parse_parameters(query, EXPLAIN), now)
+    """The question of `explain`, and the only page. Raises InvalidParameter.
+
+    A question to `costs` can be sent as it is: how its rows are grouped, ordered and paged changes no figure.
+    """
+    question, _ = _costs_of(parse_parameters(query, EXPLAIN), now)
+    return replace(question, group=(), step=None), Page(order=())
 
 
 def parse_export(query: bytes, now: datetime) -> tuple[CostQuestion, Page, ExportFormat]:
