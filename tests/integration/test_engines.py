@@ -135,6 +135,7 @@ def duckdb() -> Iterator[Engine]:
 @pytest.mark.parametrize("page", [
     *pages(),
     f"costs?{DAYS}&group=namespace,pod&order=namespace,-cpu_cost&top=3&step=day",
+    f"costs?{DAYS}&group=namespace,pod&top=3&idle=weighted",
     f"costs?{DAYS}&group=label:none,pod&order=label:none&limit=3",
     "compare?start=2026-11-21&end=2026-11-22&group=namespace,label:team&idle=weighted",
     f"explain?{DAYS}&filter=component:%22cpu%22&idle=even",

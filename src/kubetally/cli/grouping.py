@@ -112,6 +112,8 @@ class GroupingOptions:
 
     def question(self, by: str, window: Window, as_of: datetime | None) -> GroupedQuestion:
         """The question that they ask. Raises RequestError, which names the option."""
+        from kubetally.domain.question.arrange import DEFAULT_ORDER
+        from kubetally.domain.question.top import with_top
         from kubetally.domain.question.v2 import parse_v2
 
         costs = CostQuestion(
@@ -123,7 +125,7 @@ class GroupingOptions:
             self._sharing(),
             as_of=as_of,
         )
-        return GroupedQuestion(costs, self._compared(costs), self.top)
+        return GroupedQuestion(with_top(costs, DEFAULT_ORDER, self.top), self._compared(costs), self.top)
 
     def _sharing(self) -> Sharing:
         """What is shared. Raises RequestError, which names the option."""

@@ -18,11 +18,11 @@ from ibis import ir
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours, sum_of_known
-from kubetally.domain.question.cost_question import NOTHING_SHARED, CostQuestion, Idle
+from kubetally.domain.question.cost_question import NOTHING_SHARED, CostQuestion, Idle, TopCosts
 from kubetally.domain.question.filter import Field, Filter
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of, decide
-from kubetally.domain.report import CostRow
+from kubetally.domain.report import REST, CostRow
 from kubetally.garbage import gc_paused
 from kubetally.query.accounts import Accounts, by_account, for_component, for_currency, line_passes
 from kubetally.query.engine import Run, RunPrepared
@@ -43,6 +43,7 @@ from kubetally.query.sums import (
     waste_of,
 )
 from kubetally.query.too_large import QuestionTooLarge
+from kubetally.query.top import GROUPS_IN_REST, top_groups
 from kubetally.store.lake.schema import ALLOCATIONS
 
 MAX_GROUPS: Final = 300_000
@@ -64,6 +65,7 @@ class _Part(NamedTuple):
     kind: Kind | None
     values: tuple[str | None, ...]
     sums: dict[str, Any]
+    groups_in_rest: int | None = None
 
 
 @gc_paused()
@@ -90,7 +92,7 @@ def cost_rows(
     run_prepared = run_prepared or (lambda rows, _, build: run(build(rows)))
     parts = list(_grouped(run_prepared, kept, question, filters, accounts))
     if question.idle in (Idle.WEIGHTED, Idle.EVEN):
-        if sharing.is_nothing and _is_by_line(question.filter):
+        if sharing.is_nothing and question.top is None and _is_by_line(question.filter):
             lost = _less_shares(parts, question)
         else:
             lost = _less_idle(run, rows, question, filters, accounts)
@@ -118,7 +120,8 @@ def _grouped(
     named = conditions_of(question.filter)
     has_names = any(condition.field in (Field.CLUSTER, Field.ORGANIZATION) for condition in named)
     names = tuple(accounts.values()) if has_names else ()
-    about = (question.group, question.step, question.idle, question.has_quantities, tuple(filters.values()), names)
+    shape = question.group, question.step, question.idle, question.has_quantities, question.top
+    about = (*shape, tuple(filters.values()), names)
     return _parts(run_prepared(rows, about, build), question)
 
 
@@ -133,13 +136,16 @@ def _sums(rows: ir.Table, question: CostQuestion, filters: dict[Component, Filte
         sums |= quantities_of(rows, tests)
     elif not _is_by_component(question):
         sums |= hours_of(rows) | {WASTE: waste_of(rows)}
-    return _added(_passing(rows, tested), _keys(rows, question), sums)
+    return _added(_passing(rows, tested), _keys(rows, question), sums, question.top)
 
 
-def _added(rows: ir.Table, keys: Mapping[str, ir.Value], sums: Mapping[str, ir.Scalar]) -> ir.Table:
+def _added(
+    rows: ir.Table, keys: Mapping[str, ir.Value], sums: Mapping[str, ir.Scalar], top: TopCosts | None = None
+) -> ir.Table:
     if not keys:
         return rows.agg(**sums, rows=rows.count())
-    return rows.group_by(**keys).agg(**sums).limit(MAX_GROUPS + 1)
+    groups = rows.group_by(**keys).agg(**sums)
+    return (groups if top is None else top_groups(groups, list(keys), top)).limit(MAX_GROUPS + 1)
 
 
 def check_groups(count: int) -> None:
@@ -229,6 +235,7 @@ def _parts(table: pa.Table, question: CostQuestion) -> Iterator[_Part]:
             None if kind is None else Kind(kind),
             tuple([None if column is None else column[at] for column in values]),
             {name: read[name][at] for name in sums},
+            read[GROUPS_IN_REST][at] if GROUPS_IN_REST in read else None,
         )
 
 
@@ -313,7 +320,9 @@ def _needs_rows(question: CostQuestion) -> bool:
 
 
 def _identity(part: _Part, question: CostQuestion, accounts: Accounts) -> tuple[Any, ...]:
-    """What tells the rows of an answer apart: key, account, step and kind."""
+    """What tells the rows of an answer apart: key, account, step, kind, and the groups in the row of all others."""
+    if part.groups_in_rest is not None:
+        return part.values, None, None, REST, part.groups_in_rest
     key = []
     account = None if part.account_id is None else accounts[part.account_id]
     has_cluster = False
@@ -330,7 +339,7 @@ def _identity(part: _Part, question: CostQuestion, accounts: Accounts) -> tuple[
                 key.append(value)
     is_kind_shown = any(not dimension.is_carried_by_lines for dimension in question.group)
     start = None if part.start is None else max(datetime.combine(part.start, time(), UTC), question.window.start)
-    return tuple(key), part.account_id if has_cluster else None, start, part.kind if is_kind_shown else None
+    return tuple(key), part.account_id if has_cluster else None, start, part.kind if is_kind_shown else None, 1
 
 
 def _merged(parts: Sequence[_Part]) -> dict[str, Any]:
@@ -352,7 +361,7 @@ def _rows_of(
     sums: dict[str, Any],
     shown: list[Component],
 ) -> Iterator[CostRow]:
-    account_id, start, kind = about
+    account_id, start, kind, count = about
     costs = Costs(*[sums[name] or 0 for name in COSTS])
     hours = Hours(*[sums.get(name) for name in Hours._fields]).rounded()  # type: ignore[arg-type]
     place = next((at for at, dimension in enumerate(question.group) if dimension.name == "component"), None)
@@ -377,6 +386,7 @@ def _rows_of(
         RatedHours(*[sums.get(name) or 0.0 for name in RATED]).rounded(),
         kind=kind,
         key=key,
+        count=count,
         account_id=account_id,
         start=start,
         waste=sums.get(WASTE) or 0,

@@ -11,6 +11,7 @@ from kubetally.domain.errors import StoreError
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.question.steps import steps_of
+from kubetally.domain.question.top import with_top
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add
 from kubetally.query.comparison import snapshots_of_one_moment
 from kubetally.query.issues import issues_of_snapshot, unmeasured
@@ -90,7 +91,7 @@ class LedgerReports:
         from kubetally.query.export import export_table, report_table, write_batches
 
         if question.group:
-            report = self.costs(question)
+            report = self.costs(with_top(question, order, top))
             lines, rows = arrange_report(report, order, top)
             yield from export_table(report_table(report, [*lines, *rows]), format_)
             return

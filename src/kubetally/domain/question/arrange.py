@@ -93,7 +93,8 @@ def arrange(
 def arrange_report(report: CostReport, order: Sequence[Order], top: int | None) -> tuple[list[CostRow], list[CostRow]]:
     """The lines and the rows of a report in order, with what is not in the top as one row a step."""
     group = report.question.group
-    rows = list(report.rows) if top is None else keep_top(report.rows, top, group, order)
+    is_done = top is None or report.question.top is not None  # by the engine
+    rows = list(report.rows) if top is None or is_done else keep_top(report.rows, top, group, order)
     return arrange(report.lines, group, order), arrange(rows, group, order)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
+from kubetally.domain.component import Component
 from kubetally.domain.question.filter import Filter
 from kubetally.domain.question.group import Dimension, parse_group
 from kubetally.domain.question.partial import EVERY_ROW
@@ -66,6 +67,13 @@ class Sharing:
 NOTHING_SHARED: Final = Sharing()
 
 
+class TopCosts(NamedTuple):
+    """The `groups` groups that cost most, and all others as one row. component: by its cost; None for the total."""
+
+    groups: int
+    component: Component | None
+
+
 class ExportFormat(StrEnum):
     """What an export is written as."""
 
@@ -79,6 +87,7 @@ class CostQuestion:
 
     as_of:        the instant at which the figures were stored, None for now.
     detail_level: how finely renderers break down an answer about one cluster, unless they are given a level.
+    top:          the only groups that become rows of their own, None for all.
     has_quantities: whether rows have the hours and the traffic behind their costs, also where these are of some
                   components only, and nothing else of hours, efficiency and waste.
     """
@@ -92,3 +101,4 @@ class CostQuestion:
     as_of: datetime | None = None
     detail_level: DetailLevel = DetailLevel.SUMMARY
     has_quantities: bool = False
+    top: TopCosts | None = None

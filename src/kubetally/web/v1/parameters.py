@@ -15,6 +15,7 @@ from kubetally.domain.question.group import Dimension, parse_group
 from kubetally.domain.question.partial import EVERY_ROW, conditions_of
 from kubetally.domain.question.shared import parse_shared_labels, parse_shared_namespaces, sharing_of
 from kubetally.domain.question.steps import Step
+from kubetally.domain.question.top import with_top
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.window import (
     DAY,
@@ -249,7 +250,8 @@ EXPORT: Final[Parameters] = (*_GROUPED, FORMAT)
 
 def parse_costs(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
     """The question and the page of `costs`. Raises InvalidParameter."""
-    return _costs_of(parse_parameters(query, COSTS), now)
+    question, page = _costs_of(parse_parameters(query, COSTS), now)
+    return with_top(question, page.order, page.top), page
 
 
 def parse_compare(query: bytes, now: datetime) -> tuple[CompareQuestion, Page]:
