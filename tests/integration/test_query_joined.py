@@ -37,6 +37,7 @@ from tests.service import AccountsInMemory, account, account_id
 
 ONE, TWO = account_id(1), account_id(2)
 NAMES = {ONE: "cluster-1", TWO: "cluster-2"}
+CODES = ("USD", "EUR", "USD")
 STATED = ("USD", CurrencyOrigin.STATED)
 WINDOW = Window(window_of(DAY).start, window_of(DAY).start + 3 * ONE_DAY)
 QUESTIONS = [
@@ -283,6 +284,30 @@ def test_unlike_currencies_are_an_error_unless_one_is_chosen(home: Home) -> None
         report = asked(home.reader(ONE, TWO), replace(QUESTIONS[1], filter=parse_v2(text)), **answers)
         assert report.currency == currency
         assert report.bill.total == sum(row.costs.total for row in report.rows) > 0
+        assert (report.coverage.hours_asked, report.coverage.hours_covered) == (72, 24)
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_other_currency_of_a_day_leaves_its_hours_and_facts(home: Home, *, is_live: bool) -> None:
+    """Asked live or stored: the fact of each day is counted in its own currency."""
+    lacking = frozenset({Component.GPU})
+    days = [made(ONE, number) for number in range(3)]
+    heads = [
+        replace(day.collection.head, not_measured=lacking, currency=code) for day, code in zip(days, CODES, strict=True)
+    ]
+    stored = [
+        replace(day, collection=replace(day.collection, head=head)) for day, head in zip(days, heads, strict=True)
+    ]
+    home.store(*stored[: 2 if is_live else 3])
+    answers = (
+        {under(ONE): live([replace(booking_of(stored[2]), currency_origin=CurrencyOrigin.SOURCE)])} if is_live else {}
+    )
+    for currency, hours in (("EUR", 24), ("USD", 48)):
+        asked_of = replace(QUESTIONS[1], filter=parse_v2(f'currency:"{currency}"'))
+        report = asked(home.reader(ONE), asked_of, **answers)
+        assert (report.coverage.hours_asked, report.coverage.hours_covered) == (hours, hours)
+        assert report.not_measured == lacking
+        assert [issue.facts["days"] for issue in report.issues] == [hours // 24]
 
 
 def test_names_of_clusters_without_account_are_told_apart(home: Home) -> None:

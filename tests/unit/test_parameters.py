@@ -15,7 +15,6 @@ SENSIBLE = {
     "cli.options.UnreadableTime(option, text)": "the option, then what was typed, as on the command line",
     "cli.options.date_of(option, text)": "the option, then what was typed, as on the command line",
     "cli.options.instant_of(option, text)": "the option, then what was typed, as on the command line",
-    "domain.money.unlike_currencies(first, second)": "either order means the same",
     "domain.source_url.InvalidSourceUrl(why, what)": "sentences for people",
     "domain.source_url.SourceUrl.parse(text, what)": "`what` names the URL for people",
     "sources.access_settings.parse_headers(setting, text)": "the name, then the value",

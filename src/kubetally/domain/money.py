@@ -31,12 +31,13 @@ class CurrencyOrigin(StrEnum):
     """Nobody does: it is the default."""
 
 
-def unlike_currencies(first: str, second: str) -> RequestError:
-    """The error for amounts of two currencies that were to be added."""
+def unlike_currencies(*currencies: str) -> RequestError:
+    """The error for amounts of these currencies, two or more, that were to be added."""
+    *others, last = currencies
     return RequestError(
-        f"{first} and {second} can't be added: ask for clusters of one currency at a time, such as with the filter "
-        f'currency:"{first}"; `kubetally accounts update NAME --currency CODE` relabels days of an account whose '
-        "source does not state a currency",
+        f"{', '.join(others)} and {last} can't be added: ask for clusters of one currency at a time, such as with the "
+        f'filter currency:"{currencies[0]}"; `kubetally accounts update NAME --currency CODE` relabels days of an '
+        "account whose source does not state a currency",
         code="unlike_currencies",
     )
 

@@ -60,7 +60,7 @@ class BalanceReports:
     def _booked(self, snapshot: Snapshot, window: Window) -> _Booked:
         first, end = window.start.date(), window.end.date()
         coverage, ids = self._reader.stores.coverage, list(snapshot.accounts)
-        days = [day for day in snapshot.readable if day.currency == snapshot.currency]
+        days = snapshot.readable
         balances = coverage.balances(first, end=end, account_ids=ids)
         if any(day.collection_id not in balances for day in days):
             raise ledger_changes()

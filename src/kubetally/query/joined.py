@@ -34,8 +34,9 @@ from kubetally.query.joined_days import (
     used_days,
 )
 from kubetally.query.known_days import WindowDays
+from kubetally.query.known_reader import KnownDays
 from kubetally.query.reader import SharedEngine, Stores
-from kubetally.query.snapshot import KnownDays, Snapshot, SnapshotReader, possible_accounts
+from kubetally.query.snapshot import Snapshot, SnapshotReader, possible_accounts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -138,13 +139,13 @@ class JoinedReader(SharedEngine):
         return replace(
             snapshot,
             tables=self._tables(days, snapshot),
-            issues=merged_over_accounts(days.issues_of(possible, question.window)),
+            issues=merged_over_accounts(days.issues_of(snapshot.accounts, question.window)),
         )
 
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Whole hours of a part of the window, summed over clusters."""
         over = window.until(self._until)
-        asked = len(snapshot.accounts) * (0.0 if over is None else over.hours)
+        asked = len(snapshot.accounts) * (0.0 if over is None else over.hours) - snapshot.known.hours_left_out(over)
         return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
 
     def without_places(self, report: _Report) -> _Report:
@@ -268,6 +269,11 @@ class _NothingStored:
 
     def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[Never]:
         return ()
+
+    def issues(
+        self, first: date, *, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
+    ) -> Mapping[str, Sequence[Never]]:
+        return {}
 
     def not_measured(self, first: date, *, end: date, account_ids: Iterable[str]) -> Mapping[str, frozenset[Component]]:
         return {}

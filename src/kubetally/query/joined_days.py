@@ -144,12 +144,12 @@ def live_facts(live: LiveDays, used: Mapping[Key, CoveredDay]) -> Iterator[FactS
 
 
 def facts_without(facts: Iterable[FactSum], others: Iterable[FactSum]) -> Iterator[FactSum]:
-    """The facts, without the days of others."""
-    days = defaultdict[tuple[str, str], int](int)
+    """The facts, without the days of others, each of which is of one day."""
+    days = defaultdict[tuple[str, str], list[date]](list)
     for other in others:
-        days[other.account_id, other.what] += other.days
+        days[other.account_id, other.what].append(other.first)
     for fact in facts:
-        left = fact.days - days[fact.account_id, fact.what]
+        left = fact.days - sum(fact.first <= day <= fact.last for day in days[fact.account_id, fact.what])
         if left > 0:
             yield fact._replace(days=left)
 

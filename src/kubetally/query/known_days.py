@@ -1,7 +1,7 @@
 """What the database knows of the days of a window, and what follows from it; kept while the database is unchanged."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from math import fsum
@@ -11,11 +11,11 @@ from typing import Self
 import msgspec
 
 from kubetally.cache import digest_of
-from kubetally.domain.collection import CoveredDay
+from kubetally.domain.collection import CoveredDay, window_of
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.status import DayState
-from kubetally.domain.window import Window
+from kubetally.domain.window import HOUR, Window
 from kubetally.ledger.ports.lake import StoredRows
 
 _MAX_DAYS_KEPT = 40_000
@@ -28,12 +28,22 @@ class WindowDays:
 
     facts:  of the stored ones.
     stored: the rows of the lake that belong to them; by default those of the newest version.
+    others: days of the same accounts that are left out, because of their currency.
+    gone:   ids of accounts that are left out, because all their stored days are.
     """
 
     def __init__(
-        self, days: Sequence[CoveredDay], facts: Sequence[FactSum], stored: Sequence[StoredRows] | None = None
+        self,
+        days: Sequence[CoveredDay],
+        facts: Sequence[FactSum],
+        stored: Sequence[StoredRows] | None = None,
+        *,
+        others: Sequence[CoveredDay] = (),
+        gone: frozenset[str] = frozenset(),
     ) -> None:
         self.days, self.facts, self._stored = days, facts, stored
+        self.others, self.gone = others, gone
+        self._without = dict[frozenset[str], Self]()
 
     @classmethod
     def of_pairs(cls, pairs: Sequence[KnownDay], facts: Sequence[FactSum]) -> Self:
@@ -47,8 +57,8 @@ class WindowDays:
 
     @cached_property
     def digest(self) -> str:
-        """Equal for equal days and facts only."""
-        return digest_of(msgspec.msgpack.encode(self.days), msgspec.msgpack.encode(self.facts))
+        """Equal for equal days, facts and days left out only."""
+        return digest_of(*map(msgspec.msgpack.encode, (self.days, self.facts, self.others)))
 
     @cached_property
     def readable(self) -> Sequence[CoveredDay]:
@@ -67,6 +77,11 @@ class WindowDays:
     def currencies(self) -> Sequence[str]:
         """Those of the readable days, in order."""
         return sorted({day.currency for day in self.readable if day.currency is not None})
+
+    @cached_property
+    def all_currencies(self) -> Sequence[str]:
+        """Those of all known days, readable or not, in order."""
+        return sorted({day.currency for day in self.days if day.currency is not None})
 
     @cached_property
     def is_currency_assumed(self) -> bool:
@@ -89,12 +104,31 @@ class WindowDays:
             if day.rows and day.collection_id is not None
         ]
 
-    def stored_in(self, currency: str | None) -> Sequence[StoredRows]:
-        """The rows in one currency; none in None."""
-        if [currency] == self.currencies:
-            return self.stored
-        ids = {day.collection_id for day in self.readable if day.currency == currency}
-        return [rows for rows in self.stored if rows.id in ids]
+    def without(self, currencies: frozenset[str]) -> Self:
+        """What is left without the days in these currencies; days without data stay with their accounts.
+
+        Of an account that has days of other currencies too, the facts have to be of one day each.
+        """
+        if not currencies:
+            return self
+        if currencies not in self._without:
+            self._without[currencies] = self._left(currencies)
+        return self._without[currencies]
+
+    def _left(self, currencies: frozenset[str]) -> Self:
+        others = {(day.account_id, day.day): day for day in self.days if day.currency in currencies}
+        staying = {day.account_id for day in self.days if day.currency is not None and day.currency not in currencies}
+        gone = frozenset(day.account_id for day in others.values()) - staying
+        days = [day for day in self.days if day.account_id not in gone and day.currency not in currencies]
+        facts = [
+            fact
+            for fact in self.facts
+            if fact.account_id not in gone and not (fact.first == fact.last and (fact.account_id, fact.first) in others)
+        ]
+        ids = {day.collection_id for day in days}
+        stored = None if self._stored is None else [rows for rows in self._stored if rows.id in ids]
+        left_out = [day for day in others.values() if day.account_id in staying]
+        return type(self)(days, facts, stored, others=left_out, gone=gone)
 
     @cached_property
     def latest(self) -> datetime | None:
@@ -108,6 +142,17 @@ class WindowDays:
     def hours_covered(self, window: Window) -> float:
         """Hours of a part of the window with data, summed over accounts."""
         return fsum(self._hours_by_date.get(its_date, 0.0) for its_date in _dates(window))
+
+    def hours_left_out(self, window: Window | None, *, but: Collection[str] = ()) -> float:
+        """Hours of a part of the window that are of days left out. but: accounts that do not count."""
+        if window is None:
+            return 0.0
+        spans = ((window_of(day.day), day.account_id) for day in self.others)
+        return fsum(
+            max((min(window.end, span.end) - max(window.start, span.start)) / HOUR, 0.0)
+            for span, account_id in spans
+            if account_id not in but
+        )
 
     @cached_property
     def _hours_by_date(self) -> Mapping[date, float]:

@@ -137,5 +137,6 @@ class LedgerReader(SharedEngine):
         removed = {account.id for account in snapshot.accounts.values() if account.removed_at is not None}
         known = sum(day.account_id in removed for day in snapshot.days_of(window)) if removed else 0
         living = len(snapshot.accounts) - len(removed)
-        asked = living * (0.0 if over is None else over.hours) + _HOURS_PER_DAY * known
+        asked = living * (0.0 if over is None else over.hours) - snapshot.known.hours_left_out(over, but=removed)
+        asked += _HOURS_PER_DAY * known
         return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)

@@ -1,29 +1,28 @@
 """What an answer is read from: stored days of a window, at one moment of the database and one version of the lake."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from weakref import finalize
 
 from kubetally.domain.account import ListedAccount
-from kubetally.domain.collection import Collection, CoveredDay
-from kubetally.domain.collection_facts import FactSum, facts_of
-from kubetally.domain.component import Component
+from kubetally.domain.collection import CoveredDay
+from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.damage import CollectionGone
 from kubetally.domain.issues import Issue
 from kubetally.domain.money import unlike_currencies
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.question.filter import Condition, Field, Filter
-from kubetally.domain.question.matching import compare
-from kubetally.domain.question.partial import NO_ROW, decide
+from kubetally.domain.question.filter import Filter
+from kubetally.domain.question.partial import NO_ROW
 from kubetally.domain.status import DayState
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.coverage import HistoryGone
 from kubetally.ledger.ports.lake import HISTORY_KEPT, LakeFiles, LocalScans, Scan, StoredRows
 from kubetally.query.accounts import Accounts, by_account
-from kubetally.query.known_days import KnownDay, WindowDays, WindowDaysCache
+from kubetally.query.known_days import KnownDay, WindowDays
+from kubetally.query.known_reader import Adjust, KnownDays, KnownDaysReader
 from kubetally.query.rollup_choice import Choice, RollUpScan, choose, grain_of
 
 if TYPE_CHECKING:
@@ -34,36 +33,12 @@ _MIN_COLLECTIONS = 2
 """Of fewer, the rows are read as fast."""
 
 
-class KnownDays(Protocol):
-    """What is known of stored days: the part of `ledger.ports.coverage` that queries read. Raises StoreError."""
-
-    def revision(self) -> Hashable | None:
-        """See `Coverage.revision`."""
-
-    def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[CoveredDay]:
-        """See `Coverage.days`."""
-
-    def collections(
-        self, account_id: str, first: date, *, end: date, as_of: datetime | None = None
-    ) -> Sequence[Collection]:
-        """See `Coverage.collections`."""
-
-    def collections_on(self, day: date, account_ids: Iterable[str] | None = None) -> Mapping[str, Collection]:
-        """See `Coverage.collections_on`."""
-
-    def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
-        """See `Coverage.fact_sums`."""
-
-    def not_measured(self, first: date, *, end: date, account_ids: Iterable[str]) -> Mapping[str, frozenset[Component]]:
-        """See `Coverage.not_measured`."""
-
-
 @dataclass(frozen=True)
 class Snapshot:
     """The stored days of a window, and the files that hold their rows.
 
     accounts: by id, those that may have rows that pass the filter, removed ones too.
-    known:    the known days of these accounts.
+    known:    the known days of these accounts, without those in a currency that does not pass.
     plan:     finds the files of stored rows.
     currency: of all of them; None where nothing is stored.
     tables:   rows beside those of the files. issues: of the window, beside what `facts` count.
@@ -157,14 +132,14 @@ class SnapshotReader:
     ) -> None:
         self._coverage, self._lake, self._retention = coverage, lake, retention
         self._uses_roll_ups = uses_roll_ups
-        self._kept = WindowDaysCache(coverage.revision)
+        self._days = KnownDaysReader(coverage)
 
     def read(
         self,
         question: CostQuestion,
         accounts: Accounts,
         now: datetime,
-        adjust: Callable[[WindowDays], WindowDays] = lambda known: known,
+        adjust: Adjust = lambda known: known,
     ) -> Snapshot:
         """The snapshot for a question: of now, or of what was stored at its instant.
 
@@ -175,15 +150,15 @@ class SnapshotReader:
         if question.as_of is not None and question.as_of < now - self._retention:
             raise HistoryGone(question.as_of, earliest=now - self._retention)
         for attempt in range(_ATTEMPTS):
-            known = adjust(self._known_days(question, frozenset(possible), now))
-            currency = _currency_of(question.filter, known.currencies)
-            stored = known.stored_in(currency)
-            plan = partial(self._scans, stored, frozenset(possible))
-            snapshot = Snapshot(possible, known, plan, currency, copy=self._copies)
+            known = self._days.read_passing(question, frozenset(possible), now, adjust)
+            staying = {id_: account for id_, account in possible.items() if id_ not in known.gone}
+            plan = partial(self._scans, known.stored, frozenset(staying))
+            snapshot = Snapshot(staying, known, plan, _one_of(known.currencies), copy=self._copies)
             try:
-                choice = self._choose(question, stored)
+                choice = self._choose(question, known.stored)
                 if choice.roll_up is not None:
-                    return replace(snapshot, roll_up=choice.roll_up, rest=self._scans(choice.rest, frozenset(possible)))
+                    rest = self._scans(choice.rest, frozenset(staying))
+                    return replace(snapshot, roll_up=choice.roll_up, rest=rest)
                 snapshot.scans  # noqa: B018 - while these days are the stored ones
             except CollectionGone:
                 # A collection was replaced between the two readings: the next pair agrees.
@@ -223,61 +198,11 @@ class SnapshotReader:
     def known(self, question: CostQuestion, accounts: Accounts, now: datetime) -> Snapshot:
         """The known days alone, in whatever currency: it has no rows."""
         possible = possible_accounts(question.filter, accounts)
-        return Snapshot(possible, self._known_days(question, frozenset(possible), now), tuple, None)
+        return Snapshot(possible, self._days.read(question, frozenset(possible), now), tuple, None)
 
     def days(self, question: CostQuestion, accounts: Iterable[str], now: datetime) -> list[KnownDay]:
         """The known days, and their rows in the lake if there are any to be read."""
-        return self._known_days(question, frozenset(accounts), now).pairs()
-
-    def _known_days(self, question: CostQuestion, account_ids: frozenset[str], now: datetime) -> WindowDays:
-        read = partial(self._read, question, account_ids)
-        if question.as_of is not None:
-            return read()
-        return self._kept.get((question.window.start, question.window.end, account_ids), now, read)
-
-    def _read(self, question: CostQuestion, account_ids: frozenset[str]) -> WindowDays:
-        if question.as_of is not None:
-            return self._past(question, account_ids)
-        if not account_ids:
-            return WindowDays((), ())
-        first, end = question.window.start.date(), question.window.end.date()
-        days = self._coverage.days(first, end=end, account_ids=account_ids)
-        return WindowDays(days, self._coverage.fact_sums(first, end=end, account_ids=account_ids))
-
-    def _past(self, question: CostQuestion, account_ids: Iterable[str]) -> WindowDays:
-        """What was stored at the question's instant; running days have no history."""
-        first, end = question.window.start.date(), question.window.end.date()
-        collections = [
-            collection
-            for account_id in account_ids
-            for collection in self._coverage.collections(account_id, first=first, end=end, as_of=question.as_of)
-        ]
-        facts = [
-            FactSum(collection.account_id, fact.what, 1, fact.hours, collection.day, collection.day)
-            for collection in collections
-            for fact in facts_of(collection.head)
-        ]
-        stored = [StoredRows.of(collection) for collection in collections if collection.rows]
-        return WindowDays([_covered(collection) for collection in collections], facts, stored)
-
-
-def _covered(collection: Collection) -> CoveredDay:
-    """A collection of the past as a stored day."""
-    head = collection.head
-    return CoveredDay(
-        collection.account_id,
-        collection.day,
-        collection_id=collection.id,
-        state=collection.state,
-        assets_complete=head.assets_complete,
-        source=head.source,
-        rows=collection.rows,
-        hours_covered=collection.hours_covered,
-        total=head.bill.total,
-        currency=head.currency,
-        collected_at=collection.collected_at,
-        currency_origin=head.currency_origin,
-    )
+        return self._days.read(question, frozenset(accounts), now).pairs()
 
 
 def possible_accounts(condition: Filter, accounts: Accounts) -> dict[str, ListedAccount]:
@@ -287,16 +212,8 @@ def possible_accounts(condition: Filter, accounts: Accounts) -> dict[str, Listed
     }
 
 
-def _currency_of(condition: Filter, currencies: Sequence[str]) -> str | None:
+def _one_of(currencies: Sequence[str]) -> str | None:
     """The one currency of the days whose rows may pass. Raises RequestError, if there are several."""
-
-    def may_pass(currency: str) -> bool:
-        def known(part: Condition) -> bool | None:
-            return compare(part, currency) if part.field is Field.CURRENCY else None
-
-        return decide(condition, known) != NO_ROW
-
-    passing = [currency for currency in currencies if may_pass(currency)]
-    if len(passing) > 1:
-        raise unlike_currencies(passing[0], passing[1])
-    return passing[0] if passing else None
+    if len(currencies) > 1:
+        raise unlike_currencies(*currencies)
+    return currencies[0] if currencies else None

@@ -18,6 +18,7 @@ from kubetally.domain.money import (
     to_micros,
     to_number,
     total,
+    unlike_currencies,
 )
 from tests.errors import raises_code
 
@@ -165,6 +166,7 @@ def test_unlike_currencies_are_never_added() -> None:
     ):
         with raises_code("unlike_currencies", match="EUR and USD can't be added"):
             refuse()
+    assert str(unlike_currencies("EUR", "GBP", "USD")).startswith("EUR, GBP and USD can't be added: ")
 
 
 def test_money_prints_with_six_places() -> None:

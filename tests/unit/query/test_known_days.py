@@ -4,8 +4,9 @@ from collections.abc import Hashable
 from datetime import timedelta
 
 from kubetally.domain.collection import CoveredDay
+from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.status import DayState
-from kubetally.domain.window import DAY, Window, parse_instant
+from kubetally.domain.window import DAY, HOUR, Window, parse_instant
 from kubetally.query.known_days import WindowDays, WindowDaysCache
 
 NOW = parse_instant("2026-11-22T12:00:00Z")
@@ -66,11 +67,34 @@ def test_failed_and_damaged_days_are_not_readable() -> None:
     assert [rows.account_id for rows in known.stored] == ["c"]
 
 
-def test_rows_are_those_of_the_currency() -> None:
+def test_days_in_other_currencies_leave_with_their_rows() -> None:
     known = WindowDays([day("a"), day("b", currency="EUR"), day("c", rows=0)], ())
-    assert [rows.account_id for rows in known.stored_in("USD")] == ["a"]
-    assert [rows.account_id for rows in known.stored_in("EUR")] == ["b"]
-    assert known.stored_in(None) == []
+    assert [rows.account_id for rows in known.without(frozenset({"EUR"})).stored] == ["a"]
+    assert [rows.account_id for rows in known.without(frozenset({"USD"})).stored] == ["b"]
+    assert known.without(frozenset({"EUR", "USD"})).stored == []
+    assert known.without(frozenset()) is known
+
+
+def test_days_without_data_stay_with_their_accounts() -> None:
+    nothing = {"collection_id": None, "currency": None, "last_error": ("source_unreachable", "refused")}
+    days = [day("a"), day("a", 1, **nothing), day("b", currency="EUR"), day("b", 1, **nothing), day("c", **nothing)]
+    left = WindowDays(days, ()).without(frozenset({"EUR"}))
+    assert [(day.account_id, day.currency) for day in left.days] == [("a", "USD"), ("a", None), ("c", None)]
+    assert (left.gone, list(left.others)) == ({"b"}, [])
+
+
+def test_account_of_two_currencies_keeps_its_other_days_and_facts() -> None:
+    days = [day("a"), day("a", 1, currency="EUR"), day("a", 2), day("b", currency="EUR")]
+    facts = [FactSum(day.account_id, "gpu", 1, None, day.day, day.day) for day in days]
+    left = WindowDays(days, facts).without(frozenset({"EUR"}))
+    assert [day.day for day in left.days] == [fact.first for fact in left.facts] == [days[0].day, days[2].day]
+    assert (left.gone, list(left.others)) == ({"b"}, [days[1]])
+    window = Window(START, START + 36 * HOUR)
+    assert (left.hours_left_out(window), left.hours_left_out(window, but={"a"}), left.hours_left_out(None)) == (
+        12,
+        0,
+        0,
+    )
 
 
 def test_hours_of_a_step_are_those_of_its_days() -> None:
