@@ -34,6 +34,13 @@ def test_period_before_is_as_long_as_the_window() -> None:
     assert asked.compared.before == Window(START - timedelta(days=3), START)
 
 
+@pytest.mark.parametrize("option", ["share_namespaces", "share_labels"])
+def test_too_many_to_share_name_their_option(option: str) -> None:
+    many = ",".join(f"a{at}:b" if option == "share_labels" else f"a{at}" for at in range(51))
+    with raises_code("too_many_shared", match=f"^--{option.replace('_', '-')}: .* 50 at most"):
+        GroupingOptions(**{option: many}).question("pod", WINDOW, None)  # type: ignore[arg-type]
+
+
 def test_old_sums_name_what_they_do_not_go_with() -> None:
     with raises_code("legacy_is_of_clusters") as error:
         grouped_question("pod", GroupingOptions(top=1), WINDOW, None, Format.TABLE, legacy=True, file=None)
