@@ -15,6 +15,7 @@ from litestar.testing import TestClient
 
 from kubetally.cache import digest_of
 from kubetally.domain.question.filter import Field
+from kubetally.domain.question.group import PLAIN
 from kubetally.domain.window import rfc3339
 from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
 from kubetally.web.v1.cursor import read_cursor, write_cursor
@@ -177,6 +178,32 @@ def test_export_has_the_rows_of_the_answer(client: TestClient[Any], question: di
     assert len(lines) == len(body["rows"])
     assert sum(Decimal(line["total_cost"]) for line in lines) == money(body["total"]["total_cost"])
     assert [line["total_cost"] for line in lines] == [f"{row['total_cost']:.6f}" for row in body["rows"]]
+
+
+@pytest.mark.parametrize("group", [*PLAIN, "label:app", "cluster,kind", "namespace,Kind,component"])
+def test_columns_of_an_export_have_names_of_their_own(client: TestClient[Any], group: str) -> None:
+    table = pq.read_table(io.BytesIO(export(client, group=group, format="parquet")))
+    names = [name.lower() for name in table.schema.names]
+    assert len(set(names)) == len(names)
+    assert {"kind", *group.split(",")} <= set(table.schema.names) | {"kind"}
+
+
+def test_export_by_kind_names_the_rest(client: TestClient[Any]) -> None:
+    lines = list(csv.DictReader(io.StringIO(export(client, group="kind,pod", top="1").decode())))
+    rows = costs(client, group="kind,pod", top="1")["rows"]
+    assert [line["kind"] for line in lines] == [row["kind"] for row in rows]
+    assert "rest" in {line["kind"] for line in lines}
+
+
+@pytest.mark.parametrize("question", [{"filter": 'component:"cpu"'}, {"filter": 'component!:"gpu"', "group": "pod"}])
+def test_hours_and_waste_are_of_no_component(client: TestClient[Any], question: dict[str, str]) -> None:
+    body = costs(client, **question)
+    for row in (body["total"], *body["rows"]):
+        unknown = [name for name in row if name.endswith(("_hours", "_bytes", "_efficiency"))]
+        assert len(unknown) == 15
+        assert [row[name] for name in (*unknown, "waste")] == [None] * 16
+    lines = csv.DictReader(io.StringIO(export(client, **{"group": "pod"} | question).decode()))
+    assert {line["waste"] for line in lines} == {""}
 
 
 def test_export_without_group_has_the_stored_rows(home: Home, client: TestClient[Any]) -> None:

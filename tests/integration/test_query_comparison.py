@@ -1,6 +1,7 @@
 """What a comparison reads: quantities behind costs, and both periods at one moment."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from kubetally.domain.compare import CompareQuestion
 from kubetally.domain.component import Component
 from kubetally.domain.quantity import quantity
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.question.group import parse_group
+from kubetally.domain.question.group import PLAIN, parse_group
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.report import CostRow
 from kubetally.domain.window import DAY, Window
 from kubetally.query.costs import cost_rows
+from kubetally.query.export import comparison_table
 from kubetally.query.opening import open_duck
 from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
@@ -83,6 +85,17 @@ def test_quantity_is_of_the_rows_that_pass(run: Run, days: list[Booking]) -> Non
     assert {
         (row.key, row.kind): row.hours.ram_byte_hours for row in mixed if row.hours.ram_byte_hours is not None
     } == ram
+
+
+def test_columns_of_a_comparison_have_names_of_their_own(tmp_path: Path) -> None:
+    with LedgerReader(Home(tmp_path), open_duck) as reader:
+        for group in (*PLAIN, "cluster,kind", "label:app"):
+            question = replace(QUESTION, costs=replace(QUESTION.costs, group=parse_group(group)))
+            found = LedgerReports(reader).compare(question)
+            table = comparison_table(found, [*found.lines, *found.rows])
+            assert len(set(table.schema.names)) == len(table.schema.names)
+            assert {"kind", *group.split(",")} <= set(table.schema.names)
+            assert table.num_rows > 0
 
 
 class Replacing(CoverageInMemory):

@@ -24,7 +24,7 @@ _Row = TypeVar("_Row")
 
 @dataclass
 class Usage:
-    """Hours allocated, requested and used, and traffic in bytes; null where unknown or where components are grouped.
+    """Hours allocated, requested and used, and traffic in bytes; null where unknown or of some components only.
 
     Waste is the cost of what was requested and not used.
     """
@@ -155,7 +155,7 @@ class Shown(NamedTuple, Generic[_Row]):
 def report_body(costs: CostReport, shown: Shown[CostRow]) -> Report:
     """The body: amounts have at most six decimals; null is not measured, or not covered by any hour."""
     is_known = costs.coverage.hours_covered > 0
-    has_hours = is_known and not any(row.component for row in (*costs.rows, *costs.lines))
+    has_hours = is_known and not costs.question.splits_components
     figures = (
         *known_amounts(costs.bill, costs, is_known=is_known),
         *[amount if has_hours else None for amount in costs.workloads.hours],
@@ -190,7 +190,7 @@ def known_amounts(costs: components.Costs, report: CostReport, *, is_known: bool
 
 
 def _row(row: CostRow, costs: CostReport) -> Row:
-    has_hours = row.component is None
+    has_hours = not costs.question.splits_components
     names = [dimension.asked for dimension in costs.question.group]
     figures = (
         *known_amounts(row.costs, costs),

@@ -134,7 +134,7 @@ def _sums(rows: ir.Table, question: CostQuestion, filters: dict[Component, Filte
     sums = costs_of(rows, tests) | shares_of(rows, question.idle, tests)
     if question.has_quantities:
         sums |= quantities_of(rows, tests)
-    elif not _is_by_component(question):
+    elif not question.splits_components:
         sums |= hours_of(rows) | {WASTE: waste_of(rows)}
     return _added(_passing(rows, tested), _keys(rows, question), sums, question.top)
 
@@ -212,12 +212,6 @@ def _value(rows: ir.Table, dimension: Dimension) -> ir.StringValue:
 def _has_kinds(question: CostQuestion) -> bool:
     """Whether rows are of one kind each."""
     return any(dimension.name == "kind" or not dimension.is_carried_by_lines for dimension in question.group)
-
-
-def _is_by_component(question: CostQuestion) -> bool:
-    """Whether rows are split into components, which have no hours."""
-    in_filter = any(condition.field is Field.COMPONENT for condition in conditions_of(question.filter))
-    return in_filter or any(dimension.name == "component" for dimension in question.group)
 
 
 def _parts(table: pa.Table, question: CostQuestion) -> Iterator[_Part]:

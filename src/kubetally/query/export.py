@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from kubetally.domain.compare import Change, ComparedRow, Comparison
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.question.cost_question import ExportFormat
-from kubetally.domain.report import CostReport, CostRow
+from kubetally.domain.question.group import Dimension
+from kubetally.domain.report import REST, CostReport, CostRow
 from kubetally.query.json_text import json_texts
 from kubetally.query.sums import COSTS
 from kubetally.store.lake.schema import COUNTED_UP, VARIED
@@ -27,24 +28,21 @@ _RATIOS = ("cpu_efficiency", "ram_efficiency", "total_efficiency")
 
 def report_table(report: CostReport, rows: Sequence[CostRow]) -> pa.Table:
     """The rows of an answer as a table: step, account, kind, a column for each dimension, costs, hours, efficiency."""
-    names = [dimension.asked for dimension in report.question.group]
     fields = [
         pa.field("window_start", pa.timestamp("us", tz="UTC")),
-        *(pa.field(name, pa.string()) for name in ("cloud_account_id", "kind", *names)),
+        *_key_fields(report.question.group),
         *(pa.field(name, _MONEY) for name in ("total_cost", *COSTS, "waste")),
         *(pa.field(name, pa.float64()) for name in (*Hours._fields, *_RATIOS)),
     ]
-    columns = zip(*(_values(row, report, len(names)) for row in rows), strict=True) if rows else [[] for _ in fields]
+    columns = zip(*(_values(row, report) for row in rows), strict=True) if rows else [[] for _ in fields]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def _values(row: CostRow, report: CostReport, width: int) -> Iterator[object]:
-    has_hours = row.component is None
+def _values(row: CostRow, report: CostReport) -> Iterator[object]:
+    has_hours = not report.question.splits_components
     yield row.start
-    yield row.account_id
-    yield None if row.kind is None else str(row.kind)
-    yield from row.key or [None] * width
+    yield from _key_values(row, report.question.group)
     yield _amount(row.costs.total)
     for name, micros in zip(COSTS, row.costs, strict=True):
         yield None if name.removesuffix("_cost") in report.not_measured else _amount(micros)
@@ -53,19 +51,39 @@ def _values(row: CostRow, report: CostReport, width: int) -> Iterator[object]:
     yield from row.efficiency
 
 
+def _key_fields(group: Sequence[Dimension]) -> Iterator[pa.Field]:
+    """The columns that say what a row is of. Grouped by kind, its dimension is the column of the kind."""
+    yield pa.field("cloud_account_id", pa.string())
+    if not _has_kind(group):
+        yield pa.field("kind", pa.string())
+    yield from (pa.field(dimension.asked, pa.string()) for dimension in group)
+
+
+def _key_values(row: CostRow | ComparedRow, group: Sequence[Dimension]) -> Iterator[str | None]:
+    """The values of `_key_fields`."""
+    kind = None if row.kind is None else str(row.kind)
+    yield row.account_id
+    if not _has_kind(group):
+        yield kind
+    for dimension, value in zip(group, row.key or [None] * len(group), strict=True):
+        yield kind if dimension.name == "kind" and row.kind == REST else value
+
+
+def _has_kind(group: Sequence[Dimension]) -> bool:
+    return any(dimension.name == "kind" for dimension in group)
+
+
 def comparison_table(comparison: Comparison, rows: Sequence[ComparedRow]) -> pa.Table:
     """The rows of a comparison as a table: account, kind, a column for each dimension, costs, the change and why."""
-    names = [dimension.asked for dimension in comparison.question.costs.group]
+    group = comparison.question.costs.group
     reasons = ("change", *Change._fields)
     fields = [
-        *(pa.field(name, pa.string()) for name in ("cloud_account_id", "kind", *names)),
+        *_key_fields(group),
         *(pa.field(name, _MONEY) for name in ("before", "now", *reasons)),
     ]
     values = [
         [
-            row.account_id,
-            None if row.kind is None else str(row.kind),
-            *(row.key or [None] * len(names)),
+            *_key_values(row, group),
             *map(_known_amount, (row.before, row.now)),
             *map(_known_amount, [None] * len(reasons) if row.change is None else (row.change.total, *row.change)),
         ]

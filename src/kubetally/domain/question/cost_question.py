@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from kubetally.domain.component import Component
-from kubetally.domain.question.filter import Filter
+from kubetally.domain.question.filter import Field, Filter
 from kubetally.domain.question.group import Dimension, parse_group
-from kubetally.domain.question.partial import EVERY_ROW
+from kubetally.domain.question.partial import EVERY_ROW, conditions_of
 from kubetally.domain.question.steps import Step
 from kubetally.domain.window import Window
 
@@ -102,3 +102,9 @@ class CostQuestion:
     detail_level: DetailLevel = DetailLevel.SUMMARY
     has_quantities: bool = False
     top: TopCosts | None = None
+
+    @property
+    def splits_components(self) -> bool:
+        """Whether rows may be of some components only; hours and waste are of no component."""
+        in_filter = any(condition.field is Field.COMPONENT for condition in conditions_of(self.filter))
+        return in_filter or any(dimension.name == "component" for dimension in self.group)
