@@ -99,7 +99,7 @@ def _rounded_column(rows: Sequence[ComparedRow], total: ComparedRow, name: str) 
 
 
 def _grid(report: CostReport, top: int | None) -> Grid:
-    """Rows and lines, and the total of each step and of all; what is printed adds up."""
+    """Rows and lines, and the total of each step and of all; what is printed of a step adds up."""
     lines, rows = arrange_report(report, DEFAULT_ORDER, top)
     both = [*sorted(rows, key=lambda row: row.kind == REST), *lines]
     # A row of one component says which in its key, and has no hours.
@@ -112,9 +112,15 @@ def _grid(report: CostReport, top: int | None) -> Grid:
         _add_rows(grid, report, step, [row for row in both if row.start == start], shown)
         for start, step in _steps(report)
     ]
-    whole = [sum(column) for column in zip(*totals, strict=True)]
+    whole = totals[0] if len(totals) == 1 else _rounded_total(report, shown)
     grid.add(["total"], [*map(money, whole), *([] if is_by_component else _ratios(report))], style=_TOTAL)
     return grid
+
+
+def _rounded_total(report: CostReport, shown: Sequence[Component]) -> list[int]:
+    """The total and its components, as any other view prints them: steps were rounded each by itself."""
+    total = round_parts([report.bill.total])
+    return [*total, *round_parts([report.bill.of(part) for part in shown], report.bill.total)]
 
 
 def _steps(report: CostReport) -> Iterator[tuple[datetime | None, StepSum | None]]:

@@ -95,6 +95,16 @@ def test_each_step_has_a_total_and_all_steps_the_sum(capsys: pytest.CaptureFixtu
     ]
 
 
+def test_total_of_steps_is_that_of_the_undivided_window(capsys: pytest.CaptureFixture[str]) -> None:
+    days = [START, START + DAY]
+    halves = [row(0, (5_000, 5_000, 4_000), start=start) for start in days]  # 1.4 cents a day, 2.8 in all
+    print_grouped(report(halves, [], step=Step.DAY), None, {"a": "a"})
+    *_, total_of_steps = figures(capsys.readouterr().out, "label:team  ")
+    print_grouped(report([row(0, (10_000, 10_000, 8_000))], []), None, {"a": "a"})
+    *_, total = figures(capsys.readouterr().out, "label:team  ")
+    assert total_of_steps == total
+
+
 def test_notes_name_the_clusters_that_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
     issues = tuple(
         Issue(kind, message, None, WINDOW, None, {"accounts": accounts})

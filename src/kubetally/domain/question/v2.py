@@ -50,7 +50,7 @@ def parse_v2(text: str) -> Filter:
         return AllOf(())
     reader = _Reader(text, tokens)
     condition = reader.filter(0)
-    reader.expect("end", "+ or | or the end expected")
+    reader.expect("end", "+ or | or the end expected (in a URL, + is written %2B)")
     return condition
 
 
