@@ -4,12 +4,13 @@ The engine filters, groups and adds. Accounts, lines and components are put in p
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import partial, reduce
+from itertools import chain
 from operator import or_
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -26,6 +27,7 @@ from kubetally.domain.report import REST, CostRow
 from kubetally.garbage import gc_paused
 from kubetally.query.accounts import Accounts, by_account, for_component, for_currency, line_passes
 from kubetally.query.engine import Run, RunPrepared
+from kubetally.query.groups import MAX_GROUPS, Group, GroupReader, as_date
 from kubetally.query.predicate import is_one_of, predicate, services_of
 from kubetally.query.rollup_choice import grain_of
 from kubetally.query.sharing import given_to_namespaces, given_to_rows, without_shared
@@ -42,12 +44,9 @@ from kubetally.query.sums import (
     shares_of,
     waste_of,
 )
-from kubetally.query.too_large import QuestionTooLarge
-from kubetally.query.top import GROUPS_IN_REST, top_groups
+from kubetally.query.top import top_groups
 from kubetally.store.lake.schema import ALLOCATIONS
 
-MAX_GROUPS: Final = 300_000
-"""Rows of an answer that are read at once; each takes some 3 KB."""
 _TRUNCATIONS = {"week": "W", "month": "M"}
 _NO_COSTS = dict.fromkeys(COSTS, 0)
 _AMOUNTS = frozenset({*COSTS, WASTE})
@@ -55,17 +54,6 @@ _OF_LINES = frozenset({Field.CLUSTER, Field.ORGANIZATION, Field.CURRENCY, Field.
 """Fields that a line has as its account's workloads have them."""
 _OF_NAMESPACES = _OF_LINES | {Field.NAMESPACE, Field.KIND}
 """Fields that all workloads of a namespace and account have alike."""
-
-
-class _Part(NamedTuple):
-    """A group of the engine's answer: what it is grouped by, and its sums by name."""
-
-    account_id: str | None
-    start: date | None
-    kind: Kind | None
-    values: tuple[str | None, ...]
-    sums: dict[str, Any]
-    groups_in_rest: int | None = None
 
 
 @gc_paused()
@@ -90,23 +78,39 @@ def cost_rows(
     sharing = question.sharing
     kept = rows if sharing.is_nothing else without_shared(run, rows, sharing)
     run_prepared = run_prepared or (lambda rows, _, build: run(build(rows)))
-    parts = list(_grouped(run_prepared, kept, question, filters, accounts))
-    if question.idle in (Idle.WEIGHTED, Idle.EVEN):
-        if sharing.is_nothing and question.top is None and _is_by_line(question.filter):
-            lost = _less_shares(parts, question)
-        else:
-            lost = _less_idle(run, rows, question, filters, accounts)
-        parts = [_with_shares(part) for part in parts] + list(lost)
-    if not sharing.is_nothing and filters[Component.SHARED] != NO_ROW:
-        parts += _given(run, rows, question, filters[Component.SHARED], accounts)
-    merged = defaultdict[Any, list[_Part]](list)
+    rows_per_group = len(shown) if _has_component(question) else 1
+    with GroupReader(question, rows_per_group) as reader:
+        parts = reader.read(_grouped(run_prepared, kept, question, filters, accounts))
+        if question.idle in (Idle.WEIGHTED, Idle.EVEN):
+            whole = list(parts)
+            if sharing.is_nothing and question.top is None and _is_by_line(question.filter):
+                lost = _less_shares(whole, question)
+            else:
+                lost = _less_idle(run, rows, question, filters, accounts)
+            parts = chain(map(_with_shares, whole), lost)
+        if not sharing.is_nothing and filters[Component.SHARED] != NO_ROW:
+            given = reader.read(_given(run, rows, question, filters[Component.SHARED], accounts))
+            parts = chain(parts, (part._replace(sums=_NO_COSTS | part.sums) for part in given))
+        return [
+            row
+            for (key, *about), sums in _by_identity(parts, question, accounts)
+            for row in _rows_of(question, key, tuple(about), sums, shown)
+        ]
+
+
+def _by_identity(
+    parts: Iterable[Group], question: CostQuestion, accounts: Accounts
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The sums of each row of the answer. Nothing is kept of many groups, if each is a row."""
+    is_of_organizations = any(dimension.name == "organization" for dimension in question.group)
+    if question.sharing.is_nothing and question.idle in (Idle.SEPARATE, Idle.NONE) and not is_of_organizations:
+        yield from ((_identity(part, question, accounts), part.sums) for part in parts)
+        return
+    same = defaultdict[tuple[Any, ...], list[Group]](list)
     for part in parts:
-        merged[_identity(part, question, accounts)].append(part)
-    return [
-        row
-        for (key, *about), same in merged.items()
-        for row in _rows_of(question, key, tuple(about), _merged(same), shown)
-    ]
+        same[_identity(part, question, accounts)].append(part)
+    for identity in [*same]:
+        yield identity, _merged(same.pop(identity))
 
 
 def _grouped(
@@ -115,14 +119,13 @@ def _grouped(
     question: CostQuestion,
     filters: dict[Component, Filter],
     accounts: Accounts,
-) -> Iterator[_Part]:
+) -> pa.Table:
     build = partial(_sums, question=question, filters=filters, accounts=accounts)
     named = conditions_of(question.filter)
     has_names = any(condition.field in (Field.CLUSTER, Field.ORGANIZATION) for condition in named)
     names = tuple(accounts.values()) if has_names else ()
     shape = question.group, question.step, question.idle, question.has_quantities, question.top
-    about = (*shape, tuple(filters.values()), names)
-    return _parts(run_prepared(rows, about, build), question)
+    return run_prepared(rows, (*shape, tuple(filters.values()), names), build)
 
 
 def _sums(rows: ir.Table, question: CostQuestion, filters: dict[Component, Filter], accounts: Accounts) -> ir.Table:
@@ -146,12 +149,6 @@ def _added(
         return rows.agg(**sums, rows=rows.count())
     groups = rows.group_by(**keys).agg(**sums)
     return (groups if top is None else top_groups(groups, list(keys), top)).limit(MAX_GROUPS + 1)
-
-
-def check_groups(count: int) -> None:
-    """Raises QuestionTooLarge, if an answer has more rows than are read at once."""
-    if count > MAX_GROUPS:
-        raise QuestionTooLarge(f"the answer has more than {MAX_GROUPS:,} rows")
 
 
 def _filters(question: CostQuestion, currency: str | None) -> dict[Component, Filter]:
@@ -214,27 +211,9 @@ def _has_kinds(question: CostQuestion) -> bool:
     return any(dimension.name == "kind" or not dimension.is_carried_by_lines for dimension in question.group)
 
 
-def _parts(table: pa.Table, question: CostQuestion) -> Iterator[_Part]:
-    check_groups(table.num_rows)
-    if "rows" in table.column_names and not table["rows"][0].as_py():
-        return
-    read = columns(table)
-    sums = [name for name in table.column_names if name in {*COSTS, *SHARES, *Hours._fields, *RATED, WASTE}]
-    values = [read.get(f"key_{number}") for number in range(len(question.group))]
-    for at in range(table.num_rows):
-        kind = read["kind"][at] if "kind" in read else None
-        yield _Part(
-            read["account_id"][at] if "account_id" in read else None,
-            _as_date(read["start"][at]) if "start" in read else None,
-            None if kind is None else Kind(kind),
-            tuple([None if column is None else column[at] for column in values]),
-            {name: read[name][at] for name in sums},
-            read[GROUPS_IN_REST][at] if GROUPS_IN_REST in read else None,
-        )
-
-
-def _as_date(value: date | datetime) -> date:
-    return value.date() if isinstance(value, datetime) else value
+def _has_component(question: CostQuestion) -> bool:
+    """Whether the group names components."""
+    return any(dimension.name == "component" for dimension in question.group)
 
 
 def _is_by_line(condition: Filter) -> bool:
@@ -247,13 +226,16 @@ def _idle_shares(sums: Mapping[str, Any]) -> dict[Component, int]:
     return {component: sums.get(name) or 0 for name, component in zip(SHARES, SHARED_IDLE, strict=True)}
 
 
-def _with_shares(part: _Part) -> _Part:
-    """A row with its shares in idle added to its costs."""
-    shares = {f"{component}_cost": share for component, share in _idle_shares(part.sums).items() if share}
-    return part._replace(sums=part.sums | {name: (part.sums[name] or 0) + share for name, share in shares.items()})
+def _with_shares(part: Group) -> Group:
+    """The row itself, with its shares in idle added to its costs."""
+    for component, share in _idle_shares(part.sums).items():
+        if share:
+            name = f"{component}_cost"
+            part.sums[name] = (part.sums[name] or 0) + share
+    return part
 
 
-def _less_shares(parts: Sequence[_Part], question: CostQuestion) -> Iterator[_Part]:
+def _less_shares(parts: Sequence[Group], question: CostQuestion) -> Iterator[Group]:
     """What the idle lines lose to the workloads in `parts`, which are all that they are shared among."""
     for part in parts:
         yield from _lost(part.account_id, part.start, question, _idle_shares(part.sums))
@@ -261,17 +243,17 @@ def _less_shares(parts: Sequence[_Part], question: CostQuestion) -> Iterator[_Pa
 
 def _lost(
     account_id: str | None, start: date | None, question: CostQuestion, shares: Mapping[Component, int]
-) -> Iterator[_Part]:
+) -> Iterator[Group]:
     """A row of what an idle line loses, if it loses anything."""
     if any(shares.values()):
         kind = Kind.IDLE if _has_kinds(question) else None
         lost = {f"{component}_cost": -share for component, share in shares.items()}
-        yield _Part(account_id, start, kind, (None,) * len(question.group), _NO_COSTS | lost)
+        yield Group(account_id, start, kind, (None,) * len(question.group), _NO_COSTS | lost)
 
 
 def _less_idle(
     run: Run, rows: ir.Table, question: CostQuestion, filters: dict[Component, Filter], accounts: Accounts
-) -> Iterator[_Part]:
+) -> Iterator[Group]:
     """What the idle lines lose to the workloads that they are shared among, as rows of the same kind."""
     keys = {"account_id": rows.account_id}
     if question.step is not None:
@@ -284,12 +266,12 @@ def _less_idle(
             for component, share in _idle_shares({name: shared[name][at] for name in SHARES}).items()
             if line_passes(filters[component], accounts[account_id], Kind.IDLE, component)
         }
-        start = _as_date(shared["start"][at]) if "start" in shared else None
+        start = as_date(shared["start"][at]) if "start" in shared else None
         yield from _lost(account_id, start, question, shares)
 
 
-def _given(run: Run, rows: ir.Table, question: CostQuestion, condition: Filter, accounts: Accounts) -> Iterator[_Part]:
-    """What workloads are given of shared cost, as rows of the same kinds. condition: for that component."""
+def _given(run: Run, rows: ir.Table, question: CostQuestion, condition: Filter, accounts: Accounts) -> pa.Table:
+    """What workloads are given of shared cost, by the keys of the question. condition: for that component."""
 
     def wanted(table: ir.Table) -> dict[str, ir.Value]:
         return _keys(table, question) | {"passes": _test(condition, table, accounts)}
@@ -304,8 +286,7 @@ def _given(run: Run, rows: ir.Table, question: CostQuestion, condition: Filter, 
         given = given.mutate(**wanted(given))
     given = given.filter(given.passes)
     keys = {name: given[name] for name in _keys(rows, question)}
-    for part in _parts(run(_added(given, keys, {"shared_cost": given.given.sum()})), question):
-        yield part._replace(sums=_NO_COSTS | part.sums)
+    return run(_added(given, keys, {"shared_cost": given.given.sum()}))
 
 
 def _needs_rows(question: CostQuestion) -> bool:
@@ -313,7 +294,7 @@ def _needs_rows(question: CostQuestion) -> bool:
     return grain_of(replace(question, sharing=NOTHING_SHARED)) is None
 
 
-def _identity(part: _Part, question: CostQuestion, accounts: Accounts) -> tuple[Any, ...]:
+def _identity(part: Group, question: CostQuestion, accounts: Accounts) -> tuple[Any, ...]:
     """What tells the rows of an answer apart: key, account, step, kind, and the groups in the row of all others."""
     if part.groups_in_rest is not None:
         return part.values, None, None, REST, part.groups_in_rest
@@ -336,7 +317,7 @@ def _identity(part: _Part, question: CostQuestion, accounts: Accounts) -> tuple[
     return tuple(key), part.account_id if has_cluster else None, start, part.kind if is_kind_shown else None, 1
 
 
-def _merged(parts: Sequence[_Part]) -> dict[str, Any]:
+def _merged(parts: Sequence[Group]) -> dict[str, Any]:
     """The sums of parts: of amounts in micros, and of hours as far as they are known."""
     if len(parts) == 1:
         return parts[0].sums
@@ -353,7 +334,7 @@ def _rows_of(
     key: tuple[str | None, ...],
     about: tuple[Any, ...],
     sums: dict[str, Any],
-    shown: list[Component],
+    shown: Sequence[Component],
 ) -> Iterator[CostRow]:
     account_id, start, kind, count = about
     costs = Costs(*[sums[name] or 0 for name in COSTS])
