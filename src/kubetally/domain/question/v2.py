@@ -10,9 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
+from kubetally.domain.allocation import Kind
+from kubetally.domain.component import Component
 from kubetally.domain.errors import RequestError
+from kubetally.domain.nearest import suggestion
 from kubetally.domain.question.filter import (
     MAP_FIELDS,
+    UNALLOCATED,
     AllOf,
     AnyOf,
     Condition,
@@ -33,6 +37,8 @@ _FIELDS = {field.value.lower(): field for field in Field} | {
     "service": Field.SERVICES,
 }
 """By name in lower case without `_`: OpenCost's spelling, and that of a group."""
+_VALUES = {Field.KIND: (*Kind, UNALLOCATED), Field.COMPONENT: (*Component, UNALLOCATED)}
+"""All values of fields that have few."""
 _TOKEN = re.compile(
     r'\s*(?:(?P<op>!?(?:<~|~>|~)?:)|(?P<punctuation>[+|(),])|"(?P<value>[^"]*)"|\[(?P<key>[^\]]*)\]|(?P<name>[\w-]+))'
 )
@@ -118,10 +124,18 @@ class _Reader:
                 self._fail("the key is empty")
             key = self.expect("key", "a key expected").text
         op = Op(self.expect("op", f"an operator expected, one of {' '.join(Op)}").text)
-        values = [self._value()]
+        values = [self._value_of(field, op)]
         while self._accept(","):
-            values.append(self._value())
+            values.append(self._value_of(field, op))
         return Condition(field, op, tuple(values), key, name.position)
+
+    def _value_of(self, field: Field, op: Op) -> str:
+        """The next value; of a field with few, whole values have to be one of these."""
+        known, token = _VALUES.get(field), self._tokens[self._at]
+        if known and token.kind == "value" and op in (Op.EQUALS, Op.NOT_EQUALS) and token.text not in known:
+            near = suggestion(token.text, known)
+            self._fail(f"{field.value} has no value {token.text!r}: it is one of {', '.join(known)}{near}")
+        return self._value()
 
     def _value(self) -> str:
         self._values += 1

@@ -67,6 +67,8 @@ def test_spaces_and_letter_case_of_fields_do_not_matter() -> None:
         ('(namespace:"a"', 14, "closing"),
         ('namespace:"a")', 13, "end expected"),
         ("()", 1, "field"),
+        ('kind:"idle","foo"', 12, "no value 'foo'"),
+        ('component!:"memory"', 11, "cpu, ram"),
         ('pod:"a"' + ',"a"' * 500, 2004, "more than 500 values"),
         ("(" * 5000 + 'pod:"a"' + ")" * 5000, 51, "more than 50"),
     ],
