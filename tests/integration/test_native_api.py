@@ -241,6 +241,17 @@ def test_export_of_a_bad_question_is_a_problem(client: TestClient[Any]) -> None:
         assert (response.status_code, response.json()["parameter"]) == (400, parameter)
 
 
+@pytest.mark.parametrize("asked", [{}, {"filter": 'component:"cpu"'}, {"start": "2026-11-01", "end": "2026-11-02"}])
+def test_labels_say_of_which_costs_they_are(client: TestClient[Any], asked: dict[str, str]) -> None:
+    body = client.get("/api/v1/labels", params=DAYS | asked | {"limit": 5}).json()
+    whole = costs(client, **asked)
+    about = ("currency", "currency_assumed", "coverage", "assets_complete", "not_measured", "issues")
+    assert [body[name] for name in about] == [whole[name] for name in about]
+    assert body["total"] == {name: whole["total"][name] for name in body["total"]}
+    names = ("start", "end", "filter", "as_of")
+    assert body["question"] == {name: whole["question"][name] for name in names} | {"limit": 5}
+
+
 def test_labels_cost_what_their_values_cost(client: TestClient[Any]) -> None:
     response = client.get("/api/v1/labels", params=DAYS)
     assert response.status_code == 200

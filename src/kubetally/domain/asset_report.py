@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from kubetally.domain.component import Costs
+from kubetally.domain.component import Component, Costs
 from kubetally.domain.errors import RequestError
 from kubetally.domain.issues import Issue
 from kubetally.domain.nearest import suggestion
@@ -80,7 +80,10 @@ class AssetRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetReport:
-    """The rows, highest cost first. bill: the total of the components, which the rows add up to."""
+    """The rows, highest cost first. bill: the total of the components, which the rows add up to.
+
+    not_measured: components that no day measured; they are zero in the bill.
+    """
 
     question: AssetQuestion
     currency: str | None
@@ -88,6 +91,7 @@ class AssetReport:
     bill: Costs
     coverage: Coverage
     assets_complete: bool
+    not_measured: frozenset[Component]
     issues: tuple[Issue, ...]
 
 

@@ -231,8 +231,7 @@ class LabelCost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """The keys of labels, highest cost first."""
+    """The keys of labels, highest cost first. report: of all rows that pass the filter, as one row."""
 
-    currency: str | None
-    coverage: Coverage
+    report: CostReport
     labels: tuple[LabelCost, ...]

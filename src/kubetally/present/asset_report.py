@@ -1,5 +1,6 @@
 """What assets cost as a body of the native API."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from msgspec import Struct
 
 from kubetally.domain import asset_report
 from kubetally.domain.asset_report import ATTRIBUTES, IDENTITY
+from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
 from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.window import rfc3339
@@ -75,6 +77,7 @@ class Assets(Struct, forbid_unknown_fields=True):
     next: str | None
     coverage: Coverage
     assets_complete: bool
+    not_measured: list[str]
     issues: list[LedgerIssue]
 
 
@@ -82,7 +85,7 @@ def assets_body(report: asset_report.AssetReport, shown: Shown[asset_report.Asse
     """The body of assets."""
     question = report.question
     is_known = report.coverage.hours_covered > 0
-    total = [to_number(amount) if is_known else None for amount in (report.bill.total, *report.bill)]
+    total = (report.bill.total, *_measured(report.bill, report)) if is_known else (None,) * (1 + len(report.bill))
     return Assets(
         question=AssetQuestion(
             rfc3339(question.window.start),
@@ -92,27 +95,37 @@ def assets_body(report: asset_report.AssetReport, shown: Shown[asset_report.Asse
             shown.limit,
         ),
         currency=report.currency,
-        total=AssetTotal(*total),
+        total=AssetTotal(*map(_number, total)),
         rows=[_row(row, report) for row in shown.rows],
         count=shown.rows_in_all,
         next=shown.next,
         coverage=Coverage.of(report.coverage),
         assets_complete=report.assets_complete,
+        not_measured=sorted(f"{component}_cost" for component in report.not_measured),
         issues=[LedgerIssue.of(issue) for issue in report.issues[:MAX_ISSUES]],
     )
 
 
+def _measured(costs: Sequence[int | None], report: asset_report.AssetReport) -> list[int | None]:
+    """The costs of the components; None for what no day measured."""
+    parts = zip(Component, costs, strict=True)
+    return [None if component in report.not_measured else amount for component, amount in parts]
+
+
+def _number(micros: int | None) -> float | None:
+    return None if micros is None else to_number(micros)
+
+
 def _row(row: asset_report.AssetRow, report: asset_report.AssetReport) -> AssetRow:
     names = report.question.group or IDENTITY
-    costs = [None if amount is None else to_number(amount) for amount in row.costs]
     return AssetRow(  # type: ignore[call-arg, misc]
         dict(zip(names, row.key, strict=True)),
         row.account_id,
         dict(zip(ATTRIBUTES, row.attributes, strict=True)) if row.attributes else {},
         to_number(row.total),
-        *costs,  # type: ignore[arg-type]
+        *map(_number, _measured(row.costs, report)),  # type: ignore[arg-type]
         *row.hours,
-        outside_cost=None if row.outside is None else to_number(row.outside),
+        outside_cost=_number(row.outside),
         adjustment=to_number(row.adjustment),
         discount=row.discount,
         share=round(row.total / report.bill.total, 6) if report.bill.total else None,

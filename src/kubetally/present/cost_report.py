@@ -258,17 +258,59 @@ class Label(Struct, forbid_unknown_fields=True):
     total_cost: float
 
 
-class Labels(Struct, forbid_unknown_fields=True):
-    """The keys of labels, highest cost first. `count`: on all pages; `next`: the cursor of the next page."""
+class LabelQuestion(Struct, forbid_unknown_fields=True):
+    """The question as understood, with its defaults; `filter` is a tree, with positions in its text."""
 
+    start: str
+    end: str
+    filter: dict[str, Any] | None
+    limit: int
+    as_of: str | None
+
+
+class Labels(Struct, forbid_unknown_fields=True):
+    """The keys of labels, highest cost first. `count`: on all pages; `next`: the cursor of the next page.
+
+    `total`: of all rows that pass the filter, which several keys may have, or none.
+    """
+
+    question: LabelQuestion
     currency: str | None
+    currency_assumed: bool
+    total: Costs
     labels: list[Label]
     count: int
     next: str | None
     coverage: Coverage
+    assets_complete: bool
+    not_measured: list[str]
+    issues: list[LedgerIssue]
 
 
 def labels_body(labels: report.LabelReport, shown: Shown[report.LabelCost]) -> Labels:
     """The body of keys of labels."""
     rows = [Label(row.key, row.dimension, row.rows, to_number(row.cost)) for row in shown.rows]
-    return Labels(labels.currency, rows, shown.rows_in_all, shown.next, Coverage.of(labels.coverage))
+    costs = labels.report
+    return Labels(
+        question=_label_question(costs.question, shown.limit),
+        currency=costs.currency,
+        currency_assumed=costs.currency_assumed,
+        total=Costs(*known_amounts(costs.bill, costs, is_known=costs.coverage.hours_covered > 0)),
+        labels=rows,
+        count=shown.rows_in_all,
+        next=shown.next,
+        coverage=Coverage.of(costs.coverage),
+        assets_complete=costs.assets_complete,
+        not_measured=sorted(f"{component}_cost" for component in costs.not_measured),
+        issues=[LedgerIssue.of(issue) for issue in costs.issues[:MAX_ISSUES]],
+    )
+
+
+def _label_question(question: CostQuestion, limit: int) -> LabelQuestion:
+    return LabelQuestion(
+        rfc3339(question.window.start),
+        rfc3339(question.window.end),
+        None if question.filter == EVERY_ROW else filter_tree(question.filter),
+        limit,
+        None if question.as_of is None else rfc3339(question.as_of),
+    )

@@ -17,7 +17,7 @@ from kubetally.domain.question.partial import EVERY_ROW, NO_ROW
 from kubetally.ledger.ports.lake import AssetScans, StoredRows
 from kubetally.query.accounts import Accounts, by_account, for_currency
 from kubetally.query.comparison import ledger_changes
-from kubetally.query.issues import issues_of_errors, issues_of_snapshot
+from kubetally.query.issues import issues_of_errors, issues_of_snapshot, unmeasured
 from kubetally.query.reader import LedgerReader
 from kubetally.query.snapshot import Snapshot
 
@@ -43,6 +43,9 @@ class AssetReports:
         rows = sorted(self._rows(snapshot, question), key=_highest_first)
         damaged = [day for day in snapshot.readable if day.last_error and day.last_error[0] == ASSETS_DAMAGED]
         readable = snapshot.readable
+        unknown = frozenset(
+            part for at, part in enumerate(Component) if rows and all(row.costs[at] is None for row in rows)
+        )
         return AssetReport(
             question=question,
             currency=snapshot.currency,
@@ -50,6 +53,7 @@ class AssetReports:
             bill=Costs(*(sum(row.costs[at] or 0 for row in rows) for at in range(len(Component)))),
             coverage=self._reader.coverage(snapshot, question.window),
             assets_complete=bool(readable) and all(day.assets_complete for day in readable),
+            not_measured=unknown.union(unmeasured(snapshot.facts, len(readable))),
             issues=(*issues_of_snapshot(snapshot), *issues_of_errors(damaged)),
         )
 

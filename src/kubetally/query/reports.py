@@ -72,14 +72,14 @@ class LedgerReports:
 
     def labels_of(self, snapshot: Snapshot, question: CostQuestion) -> LabelReport:
         """The keys of labels with the rows that have them and their cost. Raises as `costs`."""
-        coverage = self._reader.coverage(snapshot, question.window)
+        report = self.costs_of(snapshot, replace(question, group=(), step=None))
         if not snapshot.has_rows:
-            return LabelReport(snapshot.currency, coverage, ())
+            return LabelReport(report, ())
         from kubetally.query.costs import label_costs
 
         rows = self._reader.rows(snapshot)
         found = label_costs(self._reader.engine.run, rows, question, snapshot.accounts, snapshot.currency)
-        return LabelReport(snapshot.currency, coverage, tuple(LabelCost(*row) for row in found))
+        return LabelReport(report, tuple(LabelCost(*row) for row in found))
 
     def export(
         self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat
