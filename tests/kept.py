@@ -19,7 +19,7 @@ from kubetally.domain.maintenance import Maintained
 from kubetally.domain.row import Row
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow, compare_savings
 from kubetally.domain.window import Clock
-from kubetally.ledger.ports.coverage import Progress
+from kubetally.ledger.ports.coverage import PastDay, Progress
 from kubetally.ledger.ports.lake import Lengthen, LogFile, NotedLog, PackedDay, PackedSavings, StoredIds, by_clock
 
 
@@ -390,6 +390,18 @@ class CoverageInMemory:
         ]
         newest = {collection.day: collection for collection in sorted(mine, key=_rank)}
         return [newest[day] for day in sorted(newest)]
+
+    def days_as_of(self, as_of: datetime, first: date, *, end: date, account_ids: Iterable[str]) -> list[PastDay]:
+        return [
+            PastDay(
+                _covered(one, as_of)._replace(tried_at=None),
+                one.version,
+                one.last_version,
+                frozenset(fact.what for fact in facts_of(one.head)),
+            )
+            for id_ in sorted(set(account_ids))
+            for one in self.collections(id_, first, end=end, as_of=as_of)
+        ]
 
     def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False

@@ -9,6 +9,7 @@ import pytest
 
 from kubetally.domain.account import StoredDays
 from kubetally.domain.collection import LAKE_VERSION, NO_DATA, Collection, CoveredDay, DayState
+from kubetally.domain.collection_facts import facts_of
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import HOUR, Window
@@ -213,6 +214,27 @@ def test_as_of_returns_earlier_collections_until_forgotten(coverage: Coverage, c
     assert [held(coverage, at) for at in instants] == [[], ["c1"], ["c2"]]
     assert coverage.forget(clock.at + timedelta(days=1000)) == 2
     assert held(coverage) == ["c2"]
+
+
+def test_days_as_of_are_those_of_the_collections(coverage: Coverage, clock: SetClock) -> None:
+    instants = [NOW - timedelta(microseconds=1)]
+    for number, made in enumerate([with_issues("c0"), collection("c1"), with_issues("c2")]):
+        keep(coverage, number, made, with_issues(f"other{number}", "b", LAST), collection(f"away{number}", "c"))
+        instants.append(clock.at)
+        clock.forward(0.5)
+    window = {"first": DAY, "end": LAST + timedelta(days=1)}
+    for at in instants:
+        found = {past.day.collection_id: past for past in coverage.days_as_of(at, **window, account_ids=["b", "a"])}
+        held = [one for id_ in "ab" for one in coverage.collections(id_, **window, as_of=at)]
+        assert list(found) == [one.id for one in held]
+        for one in held:
+            day, version, last_version, facts = found[one.id]
+            assert (version, last_version, day.currency) == (one.version, one.last_version, one.head.currency)
+            assert (day.hours_covered, day.rows, day.state) == (one.hours_covered, one.rows, one.state)
+            assert (day.total, day.assets_complete) == (one.head.bill.total, one.head.assets_complete)
+            assert (day.collected_at, day.currency_origin) == (one.collected_at, one.head.currency_origin)
+            assert facts == {fact.what for fact in facts_of(one.head)}
+    assert coverage.days_as_of(NOW, **window, account_ids=[]) == []
 
 
 def last_versions(coverage: Coverage, instants: list[datetime], account_id: str = "a") -> list[int | None]:

@@ -261,7 +261,7 @@ class _NothingStored:
     def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[Never]:
         return ()
 
-    def collections(self, account_id: str, first: date, *, end: date, as_of: datetime | None = None) -> Sequence[Never]:
+    def days_as_of(self, as_of: datetime, first: date, *, end: date, account_ids: Iterable[str]) -> Sequence[Never]:
         return ()
 
     def collections_on(self, day: date, account_ids: Iterable[str] | None = None) -> Mapping[str, Never]:

@@ -6,13 +6,14 @@ from functools import partial
 from typing import Protocol
 
 from kubetally.domain.collection import Collection, CoveredDay
-from kubetally.domain.collection_facts import FactSum, facts_of
+from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.filter import Condition, Field, Filter
 from kubetally.domain.question.matching import compare
 from kubetally.domain.question.partial import NO_ROW, decide
+from kubetally.ledger.ports.coverage import PastDay
 from kubetally.ledger.ports.lake import StoredRows
 from kubetally.query.known_days import WindowDays, WindowDaysCache
 
@@ -29,10 +30,8 @@ class KnownDays(Protocol):
     def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[CoveredDay]:
         """See `Coverage.days`."""
 
-    def collections(
-        self, account_id: str, first: date, *, end: date, as_of: datetime | None = None
-    ) -> Sequence[Collection]:
-        """See `Coverage.collections`."""
+    def days_as_of(self, as_of: datetime, first: date, *, end: date, account_ids: Iterable[str]) -> Sequence[PastDay]:
+        """See `Coverage.days_as_of`."""
 
     def collections_on(self, day: date, account_ids: Iterable[str] | None = None) -> Mapping[str, Collection]:
         """See `Coverage.collections_on`."""
@@ -58,11 +57,10 @@ class KnownDaysReader:
 
     def read(self, question: CostQuestion, account_ids: frozenset[str], now: datetime) -> WindowDays:
         """The known days of these accounts, in whatever currency."""
-        if question.as_of is not None:
-            return self._past(question, account_ids)
-        window = question.window
-        read = partial(self._read, window.start.date(), window.end.date(), account_ids)
-        return self._kept.get((window.start, window.end, account_ids), now, read)
+        window, as_of = question.window, question.as_of
+        read = self._read if as_of is None else partial(self._past, as_of)
+        of_window = partial(read, window.start.date(), window.end.date(), account_ids)
+        return self._kept.get((window.start, window.end, account_ids, as_of), now, of_window)
 
     def read_passing(
         self, question: CostQuestion, account_ids: frozenset[str], now: datetime, adjust: Adjust
@@ -95,7 +93,7 @@ class KnownDaysReader:
             sums = self._coverage.fact_sums(first, end=end, account_ids=account_ids - by_day)
             return WindowDays(days, [*sums, *self._facts(days, first, end, by_day)])
 
-        return self._kept.get((question.window.start, question.window.end, account_ids, by_day), now, read)
+        return self._kept.get((question.window.start, question.window.end, account_ids, None, by_day), now, read)
 
     def _facts(
         self, days: Iterable[CoveredDay], first: date, end: date, account_ids: frozenset[str]
@@ -109,40 +107,20 @@ class KnownDaysReader:
                 for what in sorted(kinds.union(component.value for component in unknown.get(id_, ()))):
                     yield FactSum(day.account_id, what, 1, None, day.day, day.day)
 
-    def _past(self, question: CostQuestion, account_ids: Iterable[str]) -> WindowDays:
-        """What was stored at the question's instant; running days have no history."""
-        first, end = question.window.start.date(), question.window.end.date()
-        collections = [
-            collection
-            for account_id in account_ids
-            for collection in self._coverage.collections(account_id, first=first, end=end, as_of=question.as_of)
-        ]
+    def _past(self, as_of: datetime, first: date, end: date, account_ids: frozenset[str]) -> WindowDays:
+        """What was stored at an instant; running days have no history."""
+        days = self._coverage.days_as_of(as_of, first, end=end, account_ids=account_ids) if account_ids else ()
         facts = [
-            FactSum(collection.account_id, what, 1, None, collection.day, collection.day)
-            for collection in collections
-            for what in sorted({fact.what for fact in facts_of(collection.head)})
+            FactSum(day.account_id, what, 1, None, day.day, day.day)
+            for day, _, _, whats in days
+            for what in sorted(whats)
         ]
-        stored = [StoredRows.of(collection) for collection in collections if collection.rows]
-        return WindowDays([_covered(collection) for collection in collections], facts, stored)
-
-
-def _covered(collection: Collection) -> CoveredDay:
-    """A collection of the past as a stored day."""
-    head = collection.head
-    return CoveredDay(
-        collection.account_id,
-        collection.day,
-        collection_id=collection.id,
-        state=collection.state,
-        assets_complete=head.assets_complete,
-        source=head.source,
-        rows=collection.rows,
-        hours_covered=collection.hours_covered,
-        total=head.bill.total,
-        currency=head.currency,
-        collected_at=collection.collected_at,
-        currency_origin=head.currency_origin,
-    )
+        stored = [
+            StoredRows(day.collection_id, day.account_id, day.day, False, version, last_version)
+            for day, version, last_version, _ in days
+            if day.rows and day.collection_id is not None
+        ]
+        return WindowDays([past.day for past in days], facts, stored)
 
 
 def _left_out(condition: Filter, currencies: Sequence[str]) -> frozenset[str]:

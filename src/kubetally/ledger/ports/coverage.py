@@ -4,7 +4,7 @@ from collections.abc import Collection as IdsOf
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from kubetally.domain.account import StoredDays
 from kubetally.domain.booking import ComponentBalance
@@ -45,6 +45,18 @@ class Progress:
     days_failing: int = 0
     accounts_held: int = 0
     last_collected: datetime | None = None
+
+
+class PastDay(NamedTuple):
+    """A day as it was stored at an instant.
+
+    version, last_version: of its collection. facts: its unmeasured components and kinds of issues.
+    """
+
+    day: CoveredDay
+    version: int | None
+    last_version: int | None
+    facts: frozenset[str]
 
 
 class SavingsDays(Protocol):
@@ -122,6 +134,9 @@ class Coverage(Protocol):
 
         as_of: those that were stored at that instant; running days have no history.
         """
+
+    def days_as_of(self, as_of: datetime, first: date, *, end: date, account_ids: Iterable[str]) -> Sequence[PastDay]:
+        """What was stored of each (account, day) at an instant, by account and day, as `collections` has it."""
 
     def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False

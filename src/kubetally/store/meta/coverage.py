@@ -16,7 +16,7 @@ from kubetally.domain.damage import CollectionGone
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Clock
 from kubetally.garbage import gc_paused
-from kubetally.ledger.ports.coverage import Progress
+from kubetally.ledger.ports.coverage import PastDay, Progress
 from kubetally.store.booking_json import (
     clean,
 )
@@ -42,6 +42,7 @@ from kubetally.store.meta.coverage_queries import (
 from kubetally.store.meta.current_collections import is_lost, label_as_stated, make_current
 from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.instants import to_microseconds
+from kubetally.store.meta.past_days import read_past_days
 from kubetally.store.meta.revision import Revision
 from kubetally.store.meta.tables import (
     ACCOUNTS,
@@ -166,6 +167,10 @@ class SqlCoverage(SqlStore):
         self, account_id: str, first: date, *, end: date, as_of: datetime | None = None
     ) -> list[Collection]:
         return self._collections(current_collections(account_id, first, end=end, as_of=as_of))
+
+    def days_as_of(self, as_of: datetime, first: date, *, end: date, account_ids: Iterable[str]) -> list[PastDay]:
+        with self._reads() as connection:
+            return read_past_days(connection, first, end=end, account_ids=account_ids, as_of=as_of)
 
     def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
