@@ -74,6 +74,19 @@ def test_export_and_explanation_agree_with_the_answer(client: TestClient[Any], s
     assert total(explained["lines"]) == total([row for row in rows if row["kind"] == "workload"])
 
 
+def test_explanation_says_what_the_question_gives(home: Home, client: TestClient[Any]) -> None:
+    stored, shared = (ask(client, "explain", filter='kind:"workload"', **share)["lines"] for share in ({}, SHARES[0]))
+    assert {(line["given_share"], line["given_in_words"]) for line in stored} == {(None, None)}
+    own = {(line["cluster"], line["pod"], line["container"]): money(line["shared_cost"]) for line in stored}
+    for line in shared:
+        given = money(line["given_share"])
+        assert money(line["shared_cost"]) - given == own[line["cluster"], line["pod"], line["container"]]
+        assert (line["given_in_words"] is not None) is (given > 0)
+    assert any(line["given_share"] for line in shared)
+    cpu = ask(client, "explain", filter='kind:"workload"+component:"cpu"', **SHARES[0])["lines"]
+    assert {line["given_share"] for line in cpu} == {0.0}
+
+
 def test_comparison_takes_the_same_sharing(home: Home, client: TestClient[Any]) -> None:
     body = ask(client, "compare", group="namespace", **SHARES[1])
     assert money(body["total"]["now"]) == home.bill

@@ -20,6 +20,9 @@ from kubetally.domain.source_identity import SourceIdentity
 MAX_LINES: Final = 200
 """The largest rows that an explanation lists."""
 MAX_SOURCES: Final = 100
+GIVEN_IN_WORDS: Final = (
+    "Cost of shared namespaces and labels, which the question gives to the other workloads of the day."
+)
 
 
 class LedgerLine(NamedTuple):
@@ -27,6 +30,7 @@ class LedgerLine(NamedTuple):
 
     hours:      allocated, requested and used; None where unknown.
     idle_share: micros of shared idle in its costs; None where idle is not shared.
+    given:      micros of its shared cost that the question gives it; None where it shares nothing.
     """
 
     day: date
@@ -43,11 +47,13 @@ class LedgerLine(NamedTuple):
     costs: Costs = ZERO
     hours: Hours = NO_HOURS
     idle_share: int | None = None
+    given: int | None = None
 
     @property
     def rules(self) -> list[BookingRule]:
-        """The booking rules that it follows."""
-        return rules_of(self.kind, self.costs, self.cause)
+        """The booking rules that it follows; what the question gives it follows none."""
+        booked = self.costs._replace(shared=self.costs.shared - (self.given or 0))
+        return rules_of(self.kind, booked, self.cause)
 
 
 class AccountLines(NamedTuple):

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from kubetally.domain.booking_rules import RULE_IN_WORDS
 from kubetally.domain.component import Component, Costs
-from kubetally.domain.explanation import Explanation, LedgerLine, costs_by_day
+from kubetally.domain.explanation import GIVEN_IN_WORDS, Explanation, LedgerLine, costs_by_day
 from kubetally.domain.quantity import quantity
 from kubetally.domain.row import CAUSE_IN_WORDS
 from kubetally.domain.window import rfc3339
@@ -136,6 +136,8 @@ def _print_rules(out: Console, explanation: Explanation) -> None:
     say(out, "Booking rules (docs/how-a-day-is-booked.md)")
     for rule in explanation.rules:
         say(out, f"  {rule.value}: {RULE_IN_WORDS[rule]}", indent=6)
+    if any(line.given for line in explanation.lines):
+        say(out, f"  shared: {GIVEN_IN_WORDS}", indent=6)
     causes = {line.cause for line in explanation.lines if line.cause is not None}
     for cause in sorted(causes):
         say(out, f"  {cause.value}: {CAUSE_IN_WORDS[cause]}", indent=6)

@@ -57,11 +57,14 @@ class _Line:
 class LedgerLine(Costs, _Line):
     """A row of the ledger, with its cost in the figure. `kind`: `rest` for all that are not listed, with `count`.
 
-    `idle_share`: the part of the cost that is shared idle, null where idle is not shared. Hours and bytes: null where
-    unknown. `rules`: the booking rules that it follows.
+    `idle_share`: the part of the cost that is shared idle, null where idle is not shared. `given_share`: the part of
+    `shared_cost` that the question shares, null where it shares nothing. Hours and bytes: null where unknown. `rules`:
+    the booking rules that it follows; `given_in_words`: what it is given instead of a rule.
     """
 
     idle_share: float | None
+    given_share: float | None
+    given_in_words: str | None
     cpu_core_hours: float | None
     ram_byte_hours: float | None
     gpu_hours: float | None
@@ -173,6 +176,8 @@ def _line(line: explained.LedgerLine, report: CostReport) -> LedgerLine:
         cause=None if line.cause is None else line.cause.value,
         cause_in_words=None if line.cause is None else CAUSE_IN_WORDS[line.cause],
         idle_share=None if line.idle_share is None else to_number(line.idle_share),
+        given_share=None if line.given is None else to_number(line.given),
+        given_in_words=explained.GIVEN_IN_WORDS if line.given else None,
         rules=[rule.value for rule in line.rules],
         **{name: getattr(line, name) for name in _NAMES},
         **{name: getattr(line.hours, name) for name in _HOURS},

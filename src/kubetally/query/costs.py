@@ -368,20 +368,25 @@ def _rows_of(
     )
 
 
-def stored_rows(rows: ir.Table, question: CostQuestion, accounts: Accounts, currency: str | None) -> ir.Table:
-    """The rows themselves that pass the filter, in the columns of the lake; costs of other components are null."""
+def stored_rows(
+    rows: ir.Table, question: CostQuestion, accounts: Accounts, currency: str | None, also: Sequence[str] = ()
+) -> ir.Table:
+    """The rows themselves that pass the filter, in the columns of the lake; costs of other components are null.
+
+    also: columns that are kept beside those of the lake.
+    """
     filters = _filters(question, currency)
     tests = _tests(rows, filters, accounts)
     kept = _passing(rows, tests)
     if len(tests) == 1:
-        return kept.select(ALLOCATIONS.names)
+        return kept.select(*ALLOCATIONS.names, *also)
     costs = {
         f"{component}_cost": ibis.ifelse(
             _test(condition, kept, accounts), kept[f"{component}_cost"], ibis.null("decimal(18, 6)")
         )
         for component, condition in filters.items()
     }
-    return kept.mutate(**costs).select(ALLOCATIONS.names)
+    return kept.mutate(**costs).select(*ALLOCATIONS.names, *also)
 
 
 def label_costs(

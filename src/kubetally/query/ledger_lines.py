@@ -26,7 +26,7 @@ from kubetally.query.sums import COSTS, SHARED_IDLE, columns
 
 _NAMES = ("namespace", "controller_kind", "controller", "pod", "container", "node")
 _READ = ("day", "account_id", "kind", "cause", *_NAMES, *Hours._fields, "collection_id", "ordinal")
-_TOTAL, _SHARE = "total_cost", "idle_share"
+_TOTAL, _SHARE, _GIVEN = "total_cost", "idle_share", "given"
 
 
 def ledger_lines(
@@ -40,7 +40,8 @@ def ledger_lines(
     is_shared = question.idle in (Idle.WEIGHTED, Idle.EVEN)
     kept = rows if question.sharing.is_nothing else shared_rows(run, rows, question)
     stays = kept if question.idle is Idle.SEPARATE else kept.filter(kept.kind != Kind.IDLE.value)
-    priced = _priced(stored_rows(stays, question, accounts, currency), question.idle)
+    also = () if question.sharing.is_nothing else (_GIVEN,)
+    priced = _priced(stored_rows(stays, question, accounts, currency, also), question.idle)
     sums = {name: priced[name].sum() for name in COSTS}
     by_account = priced.group_by("account_id").agg(rows=priced.count(), last=priced.day.max(), **sums)
     order = [ibis.desc(priced[_TOTAL].abs()), priced.day, priced.account_id, priced.collection_id, priced.ordinal]
@@ -65,6 +66,8 @@ def _priced(rows: ir.Table, idle: Idle) -> ir.Table:
     costs |= {name: costs[name] + share for name, share in shares.items()}
     total = reduce(add, costs.values())
     whole = {_TOTAL: total, _SHARE: reduce(add, shares.values())} if shares else {_TOTAL: total}
+    if _GIVEN in rows.columns:
+        whole[_GIVEN] = ibis.ifelse(rows.shared_cost.isnull(), 0, rows[_GIVEN])
     passing = rows.filter(reduce(or_, (cost != zero for cost in costs.values())))
     return passing.select(*_READ, **costs, **whole)
 
@@ -81,6 +84,7 @@ def _lines(read: dict[str, list[Any]], accounts: Accounts) -> Iterator[LedgerLin
             costs=Costs(*(read[name][at] for name in COSTS)),
             hours=Hours(*(read[name][at] for name in Hours._fields)).rounded(),
             idle_share=read[_SHARE][at] if _SHARE in read else None,
+            given=read[_GIVEN][at] if _GIVEN in read else None,
             **{name: read[name][at] for name in _NAMES},
         )
 

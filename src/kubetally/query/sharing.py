@@ -79,12 +79,16 @@ def given_to_rows(
 
 
 def shared_rows(run: Run, rows: ir.Table, question: CostQuestion) -> ir.Table:
-    """The rows of the ledger once shared workloads have left; what others are given is in their `shared_cost`."""
+    """The rows of the ledger once shared workloads have left; what others are given is in their `shared_cost`.
+
+    Shape: beside the columns of the lake `given`: the micros of `shared_cost` that were given.
+    """
     given = given_to_rows(rows, given_to_namespaces(rows, question), question, {}).select(*_ROW, "given")
     kept = without_shared(run, rows, question.sharing)
     rows = kept.left_join(given, _ROW).select(kept, given.given)
-    shared_cost = rows.shared_cost.fill_null(Decimal(0)) + rows.given.fill_null(0) * _MICRO
-    return rows.mutate(shared_cost=shared_cost.cast("decimal(18, 6)")).drop("given")
+    given = rows.given.fill_null(0)
+    shared_cost = rows.shared_cost.fill_null(Decimal(0)) + given * _MICRO
+    return rows.mutate(shared_cost=shared_cost.cast("decimal(18, 6)"), given=given)
 
 
 def _is_shared(rows: ir.Table, sharing: Sharing) -> ir.BooleanValue:

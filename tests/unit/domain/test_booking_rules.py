@@ -1,6 +1,7 @@
 """Every row of the ledger follows booking rules that have a sentence."""
 
 import re
+from datetime import date
 from pathlib import Path
 
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking_rules import RULE_IN_WORDS, BookingRule, rules_of
 from kubetally.domain.component import ZERO, Costs
+from kubetally.domain.explanation import LedgerLine
 from kubetally.domain.row import Cause
 
 DOCS = Path(__file__).parents[3] / "docs" / "how-a-day-is-booked.md"
@@ -28,6 +30,13 @@ def test_rules_follow_from_kind_component_and_cause() -> None:
     assert BookingRule.KUBECOST not in rules_of(Kind.WORKLOAD, Costs(cpu=1))
     assert BookingRule.DIFFERENCE in rules_of(Kind.DIFFERENCE, ZERO, Cause.ROUNDING)
     assert BookingRule.NEGATIVE_IDLE in rules_of(Kind.DIFFERENCE, ZERO, Cause.OVER_COMMIT)
+
+
+def test_cost_that_a_question_shares_follows_no_rule() -> None:
+    line = LedgerLine(date(2026, 11, 20), "1", "prod", Kind.WORKLOAD, costs=Costs(shared=5))
+    assert BookingRule.KUBECOST in line.rules
+    assert BookingRule.KUBECOST in line._replace(given=4).rules
+    assert BookingRule.KUBECOST not in line._replace(given=5).rules
 
 
 def test_documentation_has_every_rule() -> None:
