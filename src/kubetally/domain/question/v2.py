@@ -7,6 +7,7 @@ value      = '"' anything but a double quote '"'            there is no escape
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -37,16 +38,15 @@ _FIELDS = {field.value.lower(): field for field in Field} | {
     "service": Field.SERVICES,
 }
 """By name in lower case without `_`: OpenCost's spelling, and that of a group."""
-_VALUES = {Field.KIND: (*Kind, UNALLOCATED), Field.COMPONENT: (*Component, UNALLOCATED)}
-"""All values of fields that have few."""
 _TOKEN = re.compile(
     r'\s*(?:(?P<op>!?(?:<~|~>|~)?:)|(?P<punctuation>[+|(),])|"(?P<value>[^"]*)"|\[(?P<key>[^\]]*)\]|(?P<name>[\w-]+))'
 )
 
 
-def parse_v2(text: str) -> Filter:
+def parse_v2(text: str, kinds: Iterable[str] = Kind) -> Filter:
     """The filter that `text` means, URL-decoded; empty text is the filter that every row passes.
 
+    kinds: of the rows that it is for. A filter by another kind, or by a component that there is not, is an error.
     Fields are read in any letter case, spelled as OpenCost does or as a group. OpenCost stops at the first token that
     it can't place and ignores the rest; here that is an error, so that no part of a filter is lost.
     Raises: RequestError, with the position.
@@ -54,7 +54,7 @@ def parse_v2(text: str) -> Filter:
     tokens = _tokens(text)
     if tokens[0].kind == "end":
         return AllOf(())
-    reader = _Reader(text, tokens)
+    reader = _Reader(text, tokens, kinds)
     condition = reader.filter(0)
     reader.expect("end", "+ or | or the end expected (in a URL, + is written %2B)")
     return condition
@@ -88,7 +88,8 @@ def _tokens(text: str) -> list[_Token]:
 class _Reader:
     """Recursive descent: one method for each rule of the grammar above."""
 
-    def __init__(self, text: str, tokens: list[_Token]) -> None:
+    def __init__(self, text: str, tokens: list[_Token], kinds: Iterable[str]) -> None:
+        self._known = {Field.KIND: (*kinds, UNALLOCATED), Field.COMPONENT: (*Component, UNALLOCATED)}
         self._text, self._tokens, self._at, self._values = text, tokens, 0, 0
 
     def filter(self, depth: int) -> Filter:
@@ -131,7 +132,7 @@ class _Reader:
 
     def _value_of(self, field: Field, op: Op) -> str:
         """The next value; of a field with few, whole values have to be one of these."""
-        known, token = _VALUES.get(field), self._tokens[self._at]
+        known, token = self._known.get(field), self._tokens[self._at]
         if known and token.kind == "value" and op in (Op.EQUALS, Op.NOT_EQUALS) and token.text not in known:
             near = suggestion(token.text, known)
             self._fail(f"{field.value} has no value {token.text!r}: it is one of {', '.join(known)}{near}")

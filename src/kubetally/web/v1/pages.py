@@ -118,7 +118,7 @@ class KeptAnswers:
     Rows count with lines and steps. What is larger by itself is not kept, and computed for every page.
     """
 
-    def __init__(self, max_rows: int = MAX_ROWS_KEPT, max_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, *, max_rows: int = MAX_ROWS_KEPT, max_bytes: int = MAX_BODY_BYTES) -> None:
         self.answers = _bounded(_rows_of, max_rows)
         self.bodies: AsyncCache[str, bytes] = _bounded(len, max_bytes)
 

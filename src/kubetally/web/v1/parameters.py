@@ -1,10 +1,12 @@
 """The parameters of the native API, and the questions that they make."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from kubetally.domain.allocation import Kind
+from kubetally.domain.asset import AssetType
 from kubetally.domain.asset_report import GROUPABLE, AssetQuestion, parse_asset_group
 from kubetally.domain.compare import COMPARED_FIGURES, LARGEST_CHANGE_FIRST, CompareQuestion
 from kubetally.domain.errors import RequestError
@@ -69,11 +71,11 @@ def _whole_day(name: str) -> Callable[[str], datetime]:
     return read
 
 
-def filter_on(*fields: Field) -> Callable[[str], Filter]:
-    """Reads a filter that has these fields only."""
+def filter_on(*fields: Field, kinds: Iterable[str] = Kind) -> Callable[[str], Filter]:
+    """Reads a filter that has these fields only. kinds: of the rows that it is for."""
 
     def read(condition: str) -> Filter:
-        parsed = parse_v2(condition)
+        parsed = parse_v2(condition, kinds)
         for part in conditions_of(parsed):
             if part.field not in fields:
                 raise RequestError(
@@ -124,6 +126,7 @@ ASSET_FILTER: Final[Parameter[Filter]] = replace(
     parse=filter_on(
         *(*_ACCOUNT_FIELDS, Field.CURRENCY, Field.KIND),
         *(Field.NODE, Field.PROVIDER, Field.NAMESPACE, Field.LABEL),
+        kinds=AssetType,
     ),
 )
 ASSET_GROUP: Final[Parameter[tuple[str, ...]]] = Parameter(
