@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 SIGNIFICANT_DIGITS: Final = 8
 """Of hours in an answer: an engine adds doubles in any order, and their last digits depend on it."""
+_RELIABLE_DIGITS: Final = 13
+"""Of a sum of many doubles, in whatever order."""
 
 
 class Hours(NamedTuple):
@@ -128,8 +130,11 @@ def sum_of_known(column: Sequence[float | None]) -> float | None:
 
 
 def round_amount(amount: float) -> float:
-    """To `SIGNIFICANT_DIGITS`, so that no order of addition shows."""
-    return float(f"{amount:.{SIGNIFICANT_DIGITS}g}") if amount else 0.0
+    """To `SIGNIFICANT_DIGITS`, so that no order of addition shows.
+
+    Sums of hours with few digits often lie halfway between two: the digits that depend on the order are cut off first.
+    """
+    return float(f"{float(f'{amount:.{_RELIABLE_DIGITS}g}'):.{SIGNIFICANT_DIGITS}g}") if amount else 0.0
 
 
 def _rated(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[float, float]:

@@ -1,12 +1,15 @@
 """Ratios come from sums: usage over request of what was added up, never a mean of ratios."""
 
+import random
+from functools import reduce
 from math import fsum, inf, isfinite
+from operator import add
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.efficiency import NO_HOURS, Efficiency, Hours, RatedHours
+from kubetally.domain.efficiency import NO_HOURS, Efficiency, Hours, RatedHours, round_amount
 from kubetally.domain.efficiency import efficiency as rated_efficiency
 from kubetally.domain.money import MICROS
 from tests.unit.domain.clusters import hours_of_rows
@@ -139,6 +142,13 @@ def test_usage_without_a_request_still_counts() -> None:
 def test_rated_hours_added_in_groups_are_those_added_at_once(rows: list[Hours], cut: int) -> None:
     grouped = RatedHours.sum([RatedHours.of(rows[:cut]), RatedHours.of(rows[cut:])])
     assert list(grouped) == pytest.approx(list(RatedHours.of(rows)))
+
+
+@given(st.lists(st.integers(10**6, 4 * 10**6), min_size=50, max_size=100), st.randoms())
+def test_rounded_sums_are_the_same_in_any_order(hundred_thousandths: list[int], chance: random.Random) -> None:
+    hours = [5 * part / 1e5 for part in hundred_thousandths]  # sums that lie halfway between two of eight digits
+    shuffled = chance.sample(hours, len(hours))
+    assert round_amount(reduce(add, hours)) == round_amount(reduce(add, shuffled))
 
 
 def test_rounded_hours_have_eight_digits_and_unknown_stays() -> None:
