@@ -78,7 +78,7 @@ def test_replaced_figure_is_explained_as_of_then(home: Home, upstream: tuple[Ups
     [
         (("--day", "x"), "--day 'x' is no date"),
         (("--day", "2026-11-20", "--window", "7d"), "one or the other"),
-        (("--window", "24h"), "whole UTC days"),
+        (("--window", "23h"), "whole UTC days"),
         (("--filter", "pod:"), "--filter: the filter can't be read at position 4"),
         (("--component", "disk"), "'disk'"),
         (("--day", "2026-11-10"), "kubetally backfill aurora"),

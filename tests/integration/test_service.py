@@ -190,7 +190,7 @@ DETAILS = {
     "type": "about:blank",
     "title": "Not Found",
     "status": 404,
-    "detail": "there is nothing at this address: docs/api.md lists what there is",
+    "detail": "there is nothing at this address: /docs lists what there is",
 }
 OPENCOST = {"code": 404, "message": "404 page not found"}
 

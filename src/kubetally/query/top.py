@@ -19,16 +19,16 @@ GROUPS_IN_REST: Final = "groups_in_rest"
 def top_groups(groups: ir.Table, keys: Sequence[str], top: TopCosts) -> ir.Table:
     """Lines, the workloads that cost most, and the sums of all other workloads in a row without keys.
 
-    groups: one for each key and kind. Ties are ordered by key, then account; what has no value comes last.
+    groups: one for each key and kind. Ties are ordered by key; what has no value comes last.
     """
-    ties = sorted((key for key in keys if key != "kind"), key=lambda key: (key == "account_id", key))
-    order = [ibis.desc(_cost(groups, top)), *(ibis.asc(groups[key], nulls_first=False) for key in ties)]
+    values = [key for key in keys if key != "kind"]
+    order = [ibis.desc(_cost(groups, top)), *(ibis.asc(groups[key], nulls_first=False) for key in values)]
     window = ibis.window(group_by=groups.kind, order_by=order)
     ranked = groups.mutate(rank=ibis.row_number().over(window))
     is_rest = (ranked.kind == Kind.WORKLOAD.value) & (ranked["rank"] >= top.groups)
     marked = ranked.mutate(
         is_rest=is_rest,
-        **{key: ibis.ifelse(is_rest, ibis.null(groups[key].type()), ranked[key]) for key in keys if key != "kind"},
+        **{key: ibis.ifelse(is_rest, ibis.null(groups[key].type()), ranked[key]) for key in values},
     )
     sums = [name for name in groups.columns if name not in keys]
     found = marked.group_by(*keys, "is_rest").agg(
