@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kubetally.cache import Prepared
@@ -13,9 +12,8 @@ from kubetally.domain.collection import ASSETS_DAMAGED, CoveredDay
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import round_amount
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.question.partial import EVERY_ROW, NO_ROW
 from kubetally.ledger.ports.lake import AssetScans, StoredRows
-from kubetally.query.accounts import Accounts, by_account, for_currency
+from kubetally.query.accounts import Accounts, for_currency
 from kubetally.query.comparison import ledger_changes
 from kubetally.query.issues import issues_of_errors, issues_of_snapshot, unmeasured
 from kubetally.query.reader import LedgerReader
@@ -66,8 +64,6 @@ class AssetReports:
         try:
             rows = _table_of([engine.rows([replace(scan, is_version_1=False)]) for scan in (local or scans).scans])
             passing = _passing(rows, question, snapshot)
-            if passing is None:
-                return []
             return _read(engine.run(_grouped(passing, question)), question, snapshot.accounts)
         finally:
             if local is not None:
@@ -104,11 +100,11 @@ def _table_of(parts: Sequence["ir.Table"]) -> "ir.Table":
     return same[0] if len(same) == 1 else ibis.union(*same)
 
 
-def _passing(rows: "ir.Table", question: AssetQuestion, snapshot: Snapshot) -> "ir.Table | None":
-    """The rows that pass the filter; None if none can. Its fields are read from columns of assets."""
+def _passing(rows: "ir.Table", question: AssetQuestion, snapshot: Snapshot) -> "ir.Table":
+    """The rows that pass the filter. Its fields are read from columns of assets."""
     import ibis
 
-    from kubetally.query.predicate import is_one_of, predicate
+    from kubetally.query.predicate import row_passes
 
     is_node = rows.asset_type == AssetType.NODE.value
     named = rows.mutate(
@@ -117,14 +113,7 @@ def _passing(rows: "ir.Table", question: AssetQuestion, snapshot: Snapshot) -> "
         namespace=rows.claim_namespace,
     )
     condition = for_currency(question.filter, snapshot.currency)
-    choices = [
-        is_one_of(named.account_id, ids)
-        if rest == EVERY_ROW
-        else is_one_of(named.account_id, ids) & predicate(rest, named)
-        for rest, ids in by_account(condition, snapshot.accounts).items()
-        if rest != NO_ROW
-    ]
-    return named.filter(reduce(or_, choices)) if choices else None
+    return named.filter(row_passes(condition, named, snapshot.accounts))
 
 
 def _grouped(rows: "ir.Table", question: AssetQuestion) -> "ir.Table":

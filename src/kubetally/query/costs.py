@@ -25,10 +25,10 @@ from kubetally.domain.question.group import Dimension
 from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of, decide
 from kubetally.domain.report import REST, CostRow
 from kubetally.garbage import gc_paused
-from kubetally.query.accounts import Accounts, by_account, for_component, for_currency, line_passes
+from kubetally.query.accounts import Accounts, for_component, for_currency, line_passes
 from kubetally.query.engine import Run, RunPrepared
 from kubetally.query.groups import MAX_GROUPS, Group, GroupReader, as_date
-from kubetally.query.predicate import is_one_of, predicate, services_of
+from kubetally.query.predicate import row_passes, services_of
 from kubetally.query.rollup_choice import grain_of
 from kubetally.query.sharing import given_to_namespaces, given_to_rows, without_shared
 from kubetally.query.sums import (
@@ -159,26 +159,12 @@ def _filters(question: CostQuestion, currency: str | None) -> dict[Component, Fi
 
 def _tests(rows: ir.Table, filters: dict[Component, Filter], accounts: Accounts) -> dict[Filter, ir.BooleanValue]:
     """Whether a row passes each of the filters; components that share a filter share its test."""
-    return {condition: _test(condition, rows, accounts) for condition in set(filters.values())}
+    return {condition: row_passes(condition, rows, accounts) for condition in set(filters.values())}
 
 
 def _passing(rows: ir.Table, tests: dict[Filter, ir.BooleanValue]) -> ir.Table:
     """The rows of which some component passes."""
     return rows if set(tests) == {EVERY_ROW} else rows.filter(reduce(or_, tests.values()))
-
-
-def _test(condition: Filter, rows: ir.Table, accounts: Accounts) -> ir.BooleanValue:
-    """Whether a row passes, with what its account decides."""
-    if not any(part.field in (Field.CLUSTER, Field.ORGANIZATION) for part in conditions_of(condition)):
-        return predicate(condition, rows)
-    choices = [
-        is_one_of(rows.account_id, ids)
-        if rest == EVERY_ROW
-        else is_one_of(rows.account_id, ids) & predicate(rest, rows)
-        for rest, ids in by_account(condition, accounts).items()
-        if rest != NO_ROW
-    ]
-    return reduce(or_, choices) if choices else ibis.literal(False)
 
 
 def _keys(rows: ir.Table, question: CostQuestion) -> dict[str, ir.Value]:
@@ -274,13 +260,13 @@ def _given(run: Run, rows: ir.Table, question: CostQuestion, condition: Filter, 
     """What workloads are given of shared cost, by the keys of the question. condition: for that component."""
 
     def wanted(table: ir.Table) -> dict[str, ir.Value]:
-        return _keys(table, question) | {"passes": _test(condition, table, accounts)}
+        return _keys(table, question) | {"passes": row_passes(condition, table, accounts)}
 
     given = given_to_namespaces(rows, question)
     if _needs_rows(question):
         # Namespaces are left out as a whole or not at all: what a row is given depends on all rows of its namespace.
         possible = decide(condition, lambda part: None if part.field in _OF_NAMESPACES else True)
-        some = rows.filter(_test(possible, rows, accounts))
+        some = rows.filter(row_passes(possible, rows, accounts))
         given = given_to_rows(some, given, question, wanted(some))
     else:
         given = given.mutate(**wanted(given))
@@ -382,7 +368,7 @@ def stored_rows(
         return kept.select(*ALLOCATIONS.names, *also)
     costs = {
         f"{component}_cost": ibis.ifelse(
-            _test(condition, kept, accounts), kept[f"{component}_cost"], ibis.null("decimal(18, 6)")
+            row_passes(condition, kept, accounts), kept[f"{component}_cost"], ibis.null("decimal(18, 6)")
         )
         for component, condition in filters.items()
     }

@@ -34,9 +34,7 @@ def report_table(report: CostReport, rows: Sequence[CostRow]) -> pa.Table:
         *(pa.field(name, _MONEY) for name in ("total_cost", *COSTS, "waste")),
         *(pa.field(name, pa.float64()) for name in (*Hours._fields, *_RATIOS)),
     ]
-    columns = zip(*(_values(row, report) for row in rows), strict=True) if rows else [[] for _ in fields]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    return _table_of([_values(row, report) for row in rows], fields)
 
 
 def _values(row: CostRow, report: CostReport) -> Iterator[object]:
@@ -89,7 +87,12 @@ def comparison_table(comparison: Comparison, rows: Sequence[ComparedRow]) -> pa.
         ]
         for row in rows
     ]
-    columns = zip(*values, strict=True) if values else [[] for _ in fields]
+    return _table_of(values, fields)
+
+
+def _table_of(rows: Sequence[Iterable[object]], fields: Sequence[pa.Field]) -> pa.Table:
+    """A table of rows of values."""
+    columns = zip(*rows, strict=True) if rows else [[] for _ in fields]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 

@@ -10,6 +10,8 @@ from ibis import ir
 from kubetally.domain.question.dimensions import sanitize_key
 from kubetally.domain.question.filter import MAP_FIELDS, UNALLOCATED, AllOf, AnyOf, Condition, Field, Filter, Op
 from kubetally.domain.question.matching import DEFAULT_ALIAS_KEYS
+from kubetally.domain.question.partial import EVERY_ROW, NO_ROW, conditions_of
+from kubetally.query.accounts import Accounts, by_account
 
 _COLUMNS = {
     Field.NODE: "node",
@@ -22,6 +24,20 @@ _COLUMNS = {
     Field.KIND: "kind",
 }
 _MAPS = {Field.LABEL: "labels", Field.ANNOTATION: "annotations", Field.NAMESPACE_LABEL: "namespace_labels"}
+
+
+def row_passes(condition: Filter, rows: ir.Table, accounts: Accounts) -> ir.BooleanValue:
+    """Whether a row passes, with what its account decides."""
+    if not any(part.field in (Field.CLUSTER, Field.ORGANIZATION) for part in conditions_of(condition)):
+        return predicate(condition, rows)
+    choices = [
+        is_one_of(rows.account_id, ids)
+        if rest == EVERY_ROW
+        else is_one_of(rows.account_id, ids) & predicate(rest, rows)
+        for rest, ids in by_account(condition, accounts).items()
+        if rest != NO_ROW
+    ]
+    return reduce(or_, choices) if choices else ibis.literal(False)
 
 
 def predicate(condition: Filter, rows: ir.Table) -> ir.BooleanValue:
