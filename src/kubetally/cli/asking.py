@@ -76,8 +76,13 @@ def print_json(
         failure(answer.error, answer.source, keys) if not isinstance(answer, ClusterReport) else body
         for answer, body in zip(answers, bodies, strict=True)
     ]
+    print_body(whole[0] if is_one else whole)
+
+
+def print_body(body: object) -> None:
+    """Print a body of plain values as JSON."""
     # Everything but ASCII is escaped, which leaves one character that a terminal might take for an order.
-    print(json.dumps(whole[0] if is_one else whole, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
+    print(json.dumps(body, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
 def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> int:

@@ -1,6 +1,5 @@
 """`kubetally explain`: how a figure came about."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli.answer_file import answer_to
+from kubetally.cli.asking import print_body
 from kubetally.cli.option_groups import with_option_groups
 from kubetally.cli.options import (
     AnswerOptions,
@@ -157,6 +157,4 @@ def _show(explanation: "Explanation", figure: list[str], output: ScreenOrJson, *
 
     from kubetally.present.explanation_report import explanation_body
 
-    # Everything but ASCII is escaped, which leaves one character that a terminal might take for an order.
-    body = msgspec.to_builtins(explanation_body(explanation))
-    print(json.dumps(body, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
+    print_body(msgspec.to_builtins(explanation_body(explanation)))

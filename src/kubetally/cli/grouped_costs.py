@@ -1,12 +1,12 @@
 """`kubetally costs` of a group: asks clusters together, and prints one report or comparison."""
 
-import json
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
+from kubetally.cli.asking import print_body
 from kubetally.cli.options import Format
 from kubetally.domain.question.cost_question import ExportFormat
 from kubetally.domain.status import Status
@@ -146,8 +146,7 @@ def _print_json(body: object) -> None:
     """The body that the native API sends, with all rows."""
     from msgspec import to_builtins
 
-    # Everything but ASCII is escaped, which leaves one character that a terminal might take for an order.
-    print(json.dumps(to_builtins(body), indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
+    print_body(to_builtins(body))
 
 
 def _write(pieces: Iterable[bytes], output: Format) -> None:

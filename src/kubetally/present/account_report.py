@@ -10,8 +10,8 @@ from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.window import rfc3339
-from kubetally.present.bodies import Coverage
-from kubetally.present.cost_report import MAX_ISSUES, LedgerIssue, Shown, filter_tree
+from kubetally.present.bodies import Coverage, cost_names
+from kubetally.present.cost_report import LedgerIssue, Shown, filter_tree, issue_bodies
 
 
 class WindowQuestion(Struct, forbid_unknown_fields=True):
@@ -134,7 +134,7 @@ def clusters_body(report: account_report.AccountsReport, shown: Shown[account_re
         count=shown.rows_in_all,
         next=shown.next,
         coverage=Coverage.of(report.coverage),
-        issues=[LedgerIssue.of(issue) for issue in report.issues[:MAX_ISSUES]],
+        issues=issue_bodies(report.issues),
     )
 
 
@@ -154,7 +154,7 @@ def _cluster(cluster: account_report.ClusterSummary) -> Cluster:
         total_cost=None if cluster.total is None else to_number(cluster.total),
         coverage=Coverage.of(cluster.coverage),
         assets_complete=cluster.assets_complete,
-        not_measured=sorted(f"{component}_cost" for component in cluster.not_measured),
+        not_measured=cost_names(cluster.not_measured),
         last_collected=None if cluster.last_collected is None else rfc3339(cluster.last_collected),
         last_error=None if cluster.last_error is None else LastError(*cluster.last_error),
         days=DaysProgress(cluster.days_stored, cluster.days_failing),
@@ -169,7 +169,7 @@ def coverage_body(report: account_report.CoverageReport, shown: Shown[account_re
         count=shown.rows_in_all,
         next=shown.next,
         coverage=Coverage.of(report.coverage),
-        issues=[LedgerIssue.of(issue) for issue in report.issues[:MAX_ISSUES]],
+        issues=issue_bodies(report.issues),
     )
 
 

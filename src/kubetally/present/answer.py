@@ -14,7 +14,6 @@ from msgspec.structs import fields
 
 from kubetally.domain import issues as domain_issues
 from kubetally.domain.allocation import Kind
-from kubetally.domain.component import Component
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.grouping import group_by
 from kubetally.domain.issues import IssueKind
@@ -26,7 +25,18 @@ from kubetally.domain.series import LegacySums
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import Status
 from kubetally.domain.window import rfc3339, to_unix
-from kubetally.present.bodies import Costs, Coverage, Efficiency, Issue, Line, Namespace, Source, Workload, ratios
+from kubetally.present.bodies import (
+    Costs,
+    Coverage,
+    Efficiency,
+    Issue,
+    Line,
+    Namespace,
+    Source,
+    Workload,
+    cost_names,
+    ratios,
+)
 
 Json = dict[str, Any]
 
@@ -126,7 +136,7 @@ class Head(Struct, forbid_unknown_fields=True, kw_only=True):
             account=costs.source.account_name,
             source=Source.of(costs.source),
             status=costs.status.value,
-            not_measured=_names(costs.not_measured),
+            not_measured=cost_names(costs.not_measured),
             errors=_errors(costs),
             currency=costs.currency,
             currency_assumed=costs.currency_assumed,
@@ -186,7 +196,7 @@ def cluster_body(costs: ClusterReport, detail_level: DetailLevel) -> ClusterCost
         currency=costs.currency,
         currency_assumed=costs.currency_assumed,
         summary=Costs.of(costs.bill, unknown),
-        not_measured=_names(unknown),
+        not_measured=cost_names(unknown),
         idle_cost=known(costs.line(Kind.IDLE).costs.total),
         unallocated_cost=known(costs.line(Kind.UNMOUNTED).costs.total),
         efficiency=Efficiency(*ratios(costs.efficiency)),
@@ -252,10 +262,6 @@ def issue_body(issue: domain_issues.Issue) -> Json:
 
 def _errors(costs: ClusterReport) -> list[Issue]:
     return [Issue.of(issue) for issue in costs.issues if issue.is_missing_data]
-
-
-def _names(components: Iterable[Component]) -> list[str]:
-    return sorted(f"{component}_cost" for component in components)
 
 
 def _legacy(costs: ClusterReport, sums: LegacySums) -> Legacy:

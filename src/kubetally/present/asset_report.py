@@ -12,8 +12,8 @@ from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
 from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.window import rfc3339
-from kubetally.present.bodies import Costs, Coverage
-from kubetally.present.cost_report import MAX_ISSUES, LedgerIssue, Shown, filter_tree
+from kubetally.present.bodies import Costs, Coverage, cost_names
+from kubetally.present.cost_report import LedgerIssue, Shown, filter_tree, issue_bodies
 
 
 class AssetQuestion(Struct, forbid_unknown_fields=True):
@@ -101,8 +101,8 @@ def assets_body(report: asset_report.AssetReport, shown: Shown[asset_report.Asse
         next=shown.next,
         coverage=Coverage.of(report.coverage),
         assets_complete=report.assets_complete,
-        not_measured=sorted(f"{component}_cost" for component in report.not_measured),
-        issues=[LedgerIssue.of(issue) for issue in report.issues[:MAX_ISSUES]],
+        not_measured=cost_names(report.not_measured),
+        issues=issue_bodies(report.issues),
     )
 
 

@@ -10,8 +10,8 @@ from kubetally.domain.money import to_number
 from kubetally.domain.row import CAUSE_IN_WORDS
 from kubetally.domain.window import rfc3339
 from kubetally.present.account_report import WindowQuestion
-from kubetally.present.bodies import Coverage
-from kubetally.present.cost_report import MAX_ISSUES, LedgerIssue, Shown
+from kubetally.present.bodies import Coverage, cost_names
+from kubetally.present.cost_report import LedgerIssue, Shown, issue_bodies
 
 
 @dataclass
@@ -91,8 +91,8 @@ def balance_body(report: balance.BalanceReport, shown: Shown[balance.BalanceRow]
         next=shown.next,
         coverage=Coverage.of(whole.coverage),
         assets_complete=whole.assets_complete,
-        not_measured=sorted(f"{component}_cost" for component in report.not_measured),
-        issues=[LedgerIssue.of(issue) for issue in report.issues[:MAX_ISSUES]],
+        not_measured=cost_names(report.not_measured),
+        issues=issue_bodies(report.issues),
     )
 
 

@@ -201,3 +201,8 @@ class Coverage(Struct, forbid_unknown_fields=True):
         """The body of a coverage; its state is null without data."""
         covered = hours.hours_covered
         return cls(round(hours.hours_asked, 6), round(covered, 6), hours.state.value if covered else None)
+
+
+def cost_names(parts: Iterable[Component]) -> list[str]:
+    """The keys of components, such as `cpu_cost`, in order."""
+    return sorted(f"{component}_cost" for component in parts)

@@ -8,10 +8,11 @@ from msgspec import UNSET, Struct, UnsetType
 from kubetally.domain import compare
 from kubetally.domain.compare import ComparedRow
 from kubetally.domain.money import to_number
+from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.report import REST, CostReport
 from kubetally.domain.window import rfc3339
-from kubetally.present.bodies import Coverage
-from kubetally.present.cost_report import MAX_ISSUES, LedgerIssue, Question, Shown, question_body
+from kubetally.present.bodies import Coverage, cost_names
+from kubetally.present.cost_report import LedgerIssue, Question, RowKey, Shown, issue_bodies, question_body, row_key
 
 
 class CompareQuestion(Question):
@@ -39,14 +40,7 @@ class Change:
 
 
 @dataclass
-class _Key:
-    kind: str | None
-    key: dict[str, str | None]
-    cloud_account_id: str | None
-
-
-@dataclass
-class ChangedRow(Change, _Key):
+class ChangedRow(Change, RowKey):
     """One row. `kind`: null where every kind is in it, `rest` for what is not in the top, with its `count`."""
 
     count: int | UnsetType = field(default_factory=lambda: UNSET)
@@ -82,21 +76,20 @@ class ChangeReport(Struct, forbid_unknown_fields=True):
 
 def comparison_body(comparison: compare.Comparison, shown: Shown[ComparedRow]) -> ChangeReport:
     """The body of a page; amounts have at most six decimals."""
-    names = [dimension.asked for dimension in comparison.question.costs.group]
     now, before = _period(comparison.now), _period(comparison.before)
     return ChangeReport(
         question=_question(comparison.question, shown),
         currency=comparison.currency,
         currency_assumed=comparison.now.currency_assumed or comparison.before.currency_assumed,
         total=Change(*_amounts(comparison.total)),
-        rows=[_row(row, names) for row in (*shown.lines, *shown.rows)],
+        rows=[_row(row, comparison.question.costs) for row in (*shown.lines, *shown.rows)],
         count=shown.rows_in_all,
         next=shown.next,
         coverage=now.coverage,
         assets_complete=now.assets_complete,
         not_measured=now.not_measured,
         before=before,
-        issues=[LedgerIssue.of(issue) for issue in comparison.issues[:MAX_ISSUES]],
+        issues=issue_bodies(comparison.issues),
     )
 
 
@@ -109,14 +102,12 @@ def _question(question: compare.CompareQuestion, shown: Shown[ComparedRow]) -> C
 
 
 def _period(costs: CostReport) -> Period:
-    not_measured = sorted(f"{component}_cost" for component in costs.not_measured)
+    not_measured = cost_names(costs.not_measured)
     return Period(Coverage.of(costs.coverage), costs.assets_complete, not_measured)
 
 
-def _row(row: ComparedRow, names: list[str]) -> ChangedRow:
-    kind = None if row.kind is None else str(row.kind)
-    key = dict(zip(names, row.key or [None] * len(names), strict=True))
-    body = ChangedRow(kind, key, row.account_id, *_amounts(row))  # type: ignore[arg-type]
+def _row(row: ComparedRow, costs: CostQuestion) -> ChangedRow:
+    body = ChangedRow(*row_key(row, costs), *_amounts(row))  # type: ignore[arg-type]
     if row.kind == REST:
         body.count = row.count
     return body

@@ -10,13 +10,13 @@ from kubetally.domain import component as components
 from kubetally.domain import issues, report
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
-from kubetally.domain.question.arrange import Order
+from kubetally.domain.question.arrange import Arranged, Order
 from kubetally.domain.question.cost_question import CostQuestion, Sharing
 from kubetally.domain.question.filter import AllOf, AnyOf, Condition, Filter
 from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.report import CostReport, CostRow
 from kubetally.domain.window import rfc3339
-from kubetally.present.bodies import Costs, Coverage, Efficiency, ratios
+from kubetally.present.bodies import Costs, Coverage, Efficiency, cost_names, ratios
 
 MAX_ISSUES = 100
 _Row = TypeVar("_Row")
@@ -50,14 +50,16 @@ class Total(Efficiency, Usage, Costs):
 
 
 @dataclass
-class _Key:
+class RowKey:
+    """What a row is of."""
+
     kind: str | None
     key: dict[str, str | None]
     cloud_account_id: str | None
 
 
 @dataclass
-class Row(Total, _Key):
+class Row(Total, RowKey):
     """One row. `kind`: null where every kind is in it, `rest` for what is not in the top. `share`: of the total."""
 
     share: float | None
@@ -103,6 +105,11 @@ class LedgerIssue(Struct, forbid_unknown_fields=True):
             issue.subject,
             facts.get("code"),
         )
+
+
+def issue_bodies(found: Sequence[issues.Issue]) -> list[LedgerIssue]:
+    """The first `MAX_ISSUES` issues."""
+    return [LedgerIssue.of(issue) for issue in found[:MAX_ISSUES]]
 
 
 class Question(Struct, forbid_unknown_fields=True):
@@ -173,8 +180,8 @@ def report_body(costs: CostReport, shown: Shown[CostRow]) -> Report:
         next=shown.next,
         coverage=Coverage.of(costs.coverage),
         assets_complete=costs.assets_complete,
-        not_measured=sorted(f"{component}_cost" for component in costs.not_measured),
-        issues=[LedgerIssue.of(issue) for issue in costs.issues[:MAX_ISSUES]],
+        not_measured=cost_names(costs.not_measured),
+        issues=issue_bodies(costs.issues),
     )
 
 
@@ -191,22 +198,26 @@ def known_amounts(costs: components.Costs, report: CostReport, *, is_known: bool
 
 def _row(row: CostRow, costs: CostReport) -> Row:
     has_hours = not costs.question.splits_components
-    names = [dimension.asked for dimension in costs.question.group]
     figures = (
         *known_amounts(row.costs, costs),
         *[amount if has_hours else None for amount in row.hours],
         to_number(row.waste) if has_hours else None,
         *ratios(row.efficiency),
     )
-    kind = None if row.kind is None else str(row.kind)
-    key = dict(zip(names, row.key or [None] * len(names), strict=True))
     share = round(row.costs.total / costs.bill.total, 6) if costs.bill.total else None
-    body = Row(kind, key, row.account_id, *figures, share=share)  # type: ignore[arg-type, misc]
+    body = Row(*row_key(row, costs.question), *figures, share=share)  # type: ignore[arg-type, misc]
     if row.start is not None:
         body.window_start = rfc3339(row.start)
     if row.kind == report.REST:
         body.count = row.count
     return body
+
+
+def row_key(row: Arranged, question: CostQuestion) -> tuple[str | None, dict[str, str | None], str | None]:
+    """The fields of `RowKey`."""
+    names = [dimension.asked for dimension in question.group]
+    key = dict(zip(names, row.key or [None] * len(names), strict=True))
+    return None if row.kind is None else str(row.kind), key, row.account_id
 
 
 def _step(step: report.StepSum) -> Step:
@@ -301,8 +312,8 @@ def labels_body(labels: report.LabelReport, shown: Shown[report.LabelCost]) -> L
         next=shown.next,
         coverage=Coverage.of(costs.coverage),
         assets_complete=costs.assets_complete,
-        not_measured=sorted(f"{component}_cost" for component in costs.not_measured),
-        issues=[LedgerIssue.of(issue) for issue in costs.issues[:MAX_ISSUES]],
+        not_measured=cost_names(costs.not_measured),
+        issues=issue_bodies(costs.issues),
     )
 
 

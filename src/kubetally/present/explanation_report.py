@@ -15,8 +15,8 @@ from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.report import REST, CostReport
 from kubetally.domain.row import CAUSE_IN_WORDS
 from kubetally.domain.window import rfc3339
-from kubetally.present.bodies import Costs, Coverage, Source
-from kubetally.present.cost_report import MAX_ISSUES, LedgerIssue, filter_tree, known_amounts, sharing_words
+from kubetally.present.bodies import Costs, Coverage, Source, cost_names
+from kubetally.present.cost_report import LedgerIssue, filter_tree, issue_bodies, known_amounts, sharing_words
 
 _NAMES = ("namespace", "controller_kind", "controller", "pod", "container", "node")
 _HOURS = (
@@ -145,8 +145,8 @@ def explanation_body(explanation: explained.Explanation) -> ExplanationReport:
         sources=[_source(source) for source in explanation.sources],
         coverage=Coverage.of(report.coverage),
         assets_complete=report.assets_complete,
-        not_measured=sorted(f"{component}_cost" for component in report.not_measured),
-        issues=[LedgerIssue.of(issue) for issue in report.issues[:MAX_ISSUES]],
+        not_measured=cost_names(report.not_measured),
+        issues=issue_bodies(report.issues),
     )
 
 
