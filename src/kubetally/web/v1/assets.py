@@ -6,8 +6,9 @@ from litestar.response import Response
 from kubetally.domain.asset_report import AssetReport, AssetRow
 from kubetally.present.asset_report import Assets, assets_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import Arranged, View
-from kubetally.web.v1.parameters import ASSETS, Page, parse_assets
+from kubetally.web.v1.parameters import ASSETS, parse_assets
 
 
 def assets_endpoint(api: NativeApi) -> HTTPRouteHandler:

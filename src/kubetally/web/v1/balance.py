@@ -6,8 +6,9 @@ from litestar.response import Response
 from kubetally.domain.balance import BalanceReport, BalanceRow
 from kubetally.present.balance_report import Balance, balance_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import Arranged, View
-from kubetally.web.v1.parameters import BALANCE, Page, parse_balance
+from kubetally.web.v1.parameters import BALANCE, parse_balance
 
 
 def balance_endpoint(api: NativeApi) -> HTTPRouteHandler:

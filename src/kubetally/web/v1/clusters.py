@@ -6,8 +6,9 @@ from litestar.response import Response
 from kubetally.domain.account_report import AccountsReport, ClusterSummary
 from kubetally.present.account_report import Clusters, clusters_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import Arranged, View
-from kubetally.web.v1.parameters import ACCOUNTS, Page, parse_accounts
+from kubetally.web.v1.parameters import ACCOUNTS, parse_accounts
 
 
 def clusters_endpoint(api: NativeApi) -> HTTPRouteHandler:

@@ -6,8 +6,9 @@ from litestar.response import Response
 from kubetally.domain.compare import ComparedRow, Comparison, arrange_comparison
 from kubetally.present.comparison_report import ChangeReport, comparison_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import Arranged, View
-from kubetally.web.v1.parameters import COMPARE, Page, parse_compare
+from kubetally.web.v1.parameters import COMPARE, parse_compare
 
 
 def compare_endpoint(api: NativeApi) -> HTTPRouteHandler:

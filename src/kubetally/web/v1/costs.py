@@ -7,8 +7,9 @@ from kubetally.domain.question.arrange import arrange_report
 from kubetally.domain.report import CostReport, CostRow
 from kubetally.present.cost_report import Report, report_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import Arranged, View
-from kubetally.web.v1.parameters import COSTS, Page, parse_costs
+from kubetally.web.v1.parameters import COSTS, parse_costs
 
 
 def costs_endpoint(api: NativeApi) -> HTTPRouteHandler:

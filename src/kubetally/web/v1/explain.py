@@ -7,8 +7,9 @@ from kubetally.domain.explanation import Explanation
 from kubetally.present.cost_report import Shown
 from kubetally.present.explanation_report import ExplanationReport, explanation_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import Arranged, View
-from kubetally.web.v1.parameters import EXPLAIN, Page, parse_explain
+from kubetally.web.v1.parameters import EXPLAIN, parse_explain
 
 
 def explain_endpoint(api: NativeApi) -> HTTPRouteHandler:

@@ -6,8 +6,9 @@ from litestar.response import Response
 from kubetally.domain.report import LabelCost, LabelReport
 from kubetally.present.cost_report import Labels, labels_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
+from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import Arranged, View
-from kubetally.web.v1.parameters import LABELS, Page, parse_labels
+from kubetally.web.v1.parameters import LABELS, parse_labels
 
 
 def labels_endpoint(api: NativeApi) -> HTTPRouteHandler:

@@ -22,7 +22,7 @@ from kubetally.tasks import Calculate
 from kubetally.web.v1.cursor import Cursor, write_cursor
 from kubetally.web.v1.etag import is_known, tagged, unchanged
 from kubetally.web.v1.file_stream import Pieces
-from kubetally.web.v1.parameters import Page
+from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.query_string import InvalidParameter
 
 

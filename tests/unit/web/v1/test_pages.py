@@ -9,8 +9,8 @@ from kubetally.cache import Prepared
 from kubetally.present.cost_report import Shown
 from kubetally.tasks import calculate_here
 from kubetally.web.v1.cursor import read_cursor
+from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import Arranged, KeptAnswers, Pages, PagesGone, View
-from kubetally.web.v1.parameters import Page
 
 
 @dataclass

@@ -7,8 +7,9 @@ import pytest
 from kubetally.domain.question.cost_question import Idle
 from kubetally.domain.question.steps import Step
 from kubetally.domain.window import DAY, parse_window
-from kubetally.web.v1.parameters import MAX_DAYS, parse_compare, parse_costs
+from kubetally.web.v1.parameters import parse_compare, parse_costs
 from kubetally.web.v1.query_string import InvalidParameter
+from kubetally.web.v1.window_parameters import MAX_DAYS
 from tests.served import NOON_AFTER
 
 DAYS = {"start": "2026-11-20", "end": "2026-11-23"}
