@@ -267,8 +267,8 @@ def test_unknown_variable_is_warned_of_once(replay: ReplayServer) -> None:
     done = call(*question, KUBETALLY_DEADLINE_SECOND="1", KUBETALLY_SERVICE_HOST="10.0.0.1", KUBETALLY_PORT="tcp://x")
     assert done.code == 0
     assert done.err == (
-        "warning: KUBETALLY_DEADLINE_SECOND is not a setting and was ignored; "
-        "did you mean KUBETALLY_DEADLINE_SECONDS? see docs/settings.md\n"
+        "warning: KUBETALLY_DEADLINE_SECOND is not a setting and was ignored "
+        "(did you mean KUBETALLY_DEADLINE_SECONDS?): see docs/settings.md\n"
     )
 
 

@@ -199,7 +199,7 @@ def test_period_without_answer_is_unknown(replay: ReplayServer) -> None:
     ("args", "words"),
     [
         (("--by", "colour"), "error: --by: the group has the unknown dimension 'colour'"),
-        (("--by", "namespac"), "did you mean namespace or namespace_label:KEY?"),
+        (("--by", "namespac"), "'namespac' (did you mean namespace or namespace_label:KEY?): use a comma list"),
         (("--filter", 'namespace:"a'), "error: --filter: the filter can't be read at position 10"),
         (("--filter", 'colour:"a"'), "a field expected"),
         (("--by", "node", "--infrastructure", "legacy_sum"), "error: --infrastructure legacy_sum goes with"),

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from kubetally.cli.answer_file import warn
+from kubetally.domain.nearest import did_you_mean
 from kubetally.settings import unknown_variables
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ def start(default_level: str | None = None, *, is_service: bool = False, quiet: 
 
     if not quiet:
         for name, similar in unknown_variables():
-            instead = f"; did you mean {similar}?" if similar else ":"
-            warn(f"{name} is not a setting and was ignored{instead} see docs/settings.md")
+            meant = did_you_mean([similar] if similar else [])
+            warn(f"{name} is not a setting and was ignored{meant}: see docs/settings.md")
     settings = read_settings()
     level = settings.log_level or ("error" if quiet else default_level)
     set_up_logs(level, whole=is_service or settings.log_level is not None)

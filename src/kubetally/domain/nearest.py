@@ -1,6 +1,6 @@
 """Suggestions for a mistyped name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
 _MIN_PREFIX_LENGTH = 3
@@ -25,6 +25,10 @@ def nearest(word: str, known: Iterable[str], *, similarity: float = 0.65, count:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean a or b?` for names that resemble `word`, to be put after its mention; empty if none does."""
-    near = nearest(word, known)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    """` (did you mean a or b?)` for names that resemble `word`, to be put after its mention; empty if none does."""
+    return did_you_mean(nearest(word, known))
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """` (did you mean a or b?)`, to be put after the mention of a mistyped name; empty without names."""
+    return f" (did you mean {' or '.join(names)}?)" if names else ""

@@ -93,7 +93,7 @@ def test_error_names_an_unknown_account(with_two: Settings) -> None:
 
 def test_similar_name_is_suggested(with_two: Settings) -> None:
     for name in ("prd", "PROD", "pro", "production"):
-        with pytest.raises(AccountNotFound, match=f"no account '{name}'; did you mean 'prod'[?]"):
+        with pytest.raises(AccountNotFound, match=f"no account '{name}' [(]did you mean 'prod'[?][)]: "):
             choose(with_two, name)
     for name in ("elsewhere", "p", "00000000-0000-4000-8000-000000000000"):
         with pytest.raises(AccountNotFound) as refused:

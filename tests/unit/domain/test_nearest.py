@@ -2,7 +2,7 @@
 
 import pytest
 
-from kubetally.domain.nearest import nearest
+from kubetally.domain.nearest import nearest, suggestion
 
 NAMES = ["prod", "prod-eu", "staging", "Legacy"]
 
@@ -23,6 +23,12 @@ NAMES = ["prod", "prod-eu", "staging", "Legacy"]
 )
 def test_nearest_names_come_best_first(word: str, found: list[str]) -> None:
     assert nearest(word, NAMES) == found
+
+
+def test_suggestion_follows_the_mention_of_a_name() -> None:
+    assert suggestion("prd", NAMES) == " (did you mean prod?)"
+    assert suggestion("pro", NAMES) == " (did you mean prod or prod-eu?)"
+    assert suggestion("other", NAMES) == ""
 
 
 def test_no_more_are_named_than_asked() -> None:

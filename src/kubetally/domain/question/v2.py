@@ -135,7 +135,7 @@ class _Reader:
         known, token = self._known.get(field), self._tokens[self._at]
         if known and token.kind == "value" and op in (Op.EQUALS, Op.NOT_EQUALS) and token.text not in known:
             near = suggestion(token.text, known)
-            self._fail(f"{field.value} has no value {token.text!r}: it is one of {', '.join(known)}{near}")
+            self._fail(f"{field.value} has no value {token.text!r}{near}: it is one of {', '.join(known)}")
         return self._value()
 
     def _value(self) -> str:

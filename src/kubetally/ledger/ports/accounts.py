@@ -5,7 +5,7 @@ from typing import Protocol
 
 from kubetally.domain.account import Account, AccountPlace, AccountType, ListedAccount, Organization
 from kubetally.domain.errors import NotFound, RequestError, SourceError
-from kubetally.domain.nearest import nearest
+from kubetally.domain.nearest import did_you_mean, nearest
 
 DEFAULT_ORGANIZATION = "default"
 _MAX_NAMED = 3
@@ -20,8 +20,8 @@ class AccountNotFound(NotFound):
     def __init__(self, name: str, *, names: Iterable[str] = (), ids: Iterable[str] = ()) -> None:
         self.name = name
         self.nearest = (nearest(name, names) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_MAX_NAMED]
-        meant = f"; did you mean {' or '.join(map(repr, self.nearest))}? Else" if self.nearest else ":"
-        super().__init__(f"there is no account {name!r}{meant} `kubetally accounts list` lists all")
+        meant = did_you_mean([repr(other) for other in self.nearest])
+        super().__init__(f"there is no account {name!r}{meant}: `kubetally accounts list` lists all")
 
 
 def organization_not_found(name: str) -> NotFound:

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from kubetally.domain.errors import RequestError
-from kubetally.domain.nearest import nearest
+from kubetally.domain.nearest import suggestion
 
 _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -65,11 +65,8 @@ def parse_parameters(query: bytes, known: Iterable[Parameter[Any]]) -> dict[str,
     values = dict[str, str]()
     for name, value in _pairs(query):
         if name not in names:
-            near = nearest(name, names)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise InvalidParameter(
-                name, f"unknown parameter {name!r}: {hint}use {', '.join(names)}", code="unknown_parameter"
-            )
+            problem = f"unknown parameter {name!r}{suggestion(name, names)}: use {', '.join(names)}"
+            raise InvalidParameter(name, problem, code="unknown_parameter")
         if name in values:
             raise InvalidParameter(name, f"the parameter {name!r} comes twice: give it once", code="repeated_parameter")
         values[name] = value

@@ -27,7 +27,7 @@ def test_namespace_labels_are_read_in_both_spellings() -> None:
     ("text", "says"),
     [
         ("colour", "unknown dimension 'colour'"),
-        ("namespaces", "did you mean namespace"),
+        ("namespaces", "'namespaces' [(]did you mean namespace[?][)]: use a comma list"),
         ("label", "without a key"),
         ("label: ", "without a key"),
         ("pod:x", "pod takes no key"),

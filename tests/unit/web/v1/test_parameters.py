@@ -86,7 +86,7 @@ def test_every_parameter_is_read() -> None:
         ({"as_of": "2030-01-01"}, "as_of", "in the future"),
         ({"order": "colour"}, "order", "total_cost"),
         ({"colour": "blue"}, "colour", "unknown parameter"),
-        ({"grup": "pod"}, "grup", "did you mean group"),
+        ({"grup": "pod"}, "grup", "parameter 'grup' [(]did you mean group[?][)]: use as_of, "),
     ],
 )
 def test_bad_parameter_is_named_with_a_remedy(parameters: dict[str, str], parameter: str, says: str) -> None:
