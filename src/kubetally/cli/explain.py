@@ -17,10 +17,11 @@ from kubetally.cli.options import (
     WindowOptions,
     date_of,
     instant_of,
+    read_option,
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.component import Component
-from kubetally.domain.errors import NotFound, RequestError
+from kubetally.domain.errors import NotFound
 from kubetally.domain.question.cost_question import Idle
 from kubetally.domain.question.filter import AllOf, Condition, Field, Filter, Op
 from kubetally.domain.question.v2 import parse_v2
@@ -62,10 +63,7 @@ class FigureOptions:
         }
         yield from (Condition(its, Op.EQUALS, (str(value),)) for its, value in given.items() if value is not None)
         if self.filter is not None:
-            try:
-                yield parse_v2(self.filter)
-            except RequestError as error:
-                raise RequestError(f"--filter: {error}", code=error.code) from error
+            yield read_option("--filter", self.filter, parse_v2)
 
     def words(self) -> Iterator[str]:
         """The options in words."""

@@ -1,15 +1,14 @@
 """Options of `kubetally costs` that group, filter and share costs."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubetally.cli.answer_file import STDOUT
-from kubetally.cli.options import Format
+from kubetally.cli.options import Format, read_option
 from kubetally.domain.errors import RequestError
 from kubetally.domain.question.cost_question import GROUPS, CostQuestion, DetailLevel, Idle, Sharing, Split
 from kubetally.domain.question.steps import Step
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from kubetally.domain.compare import CompareQuestion
     from kubetally.domain.question.group import Dimension
 
-_T = TypeVar("_T")
-_V = TypeVar("_V")
 MAX_TOP = 10_000
 
 By = Annotated[
@@ -120,7 +117,7 @@ class GroupingOptions:
             window,
             group_of(by),
             self.step,
-            _read("--filter", self.filter or "", parse_v2),
+            read_option("--filter", self.filter or "", parse_v2),
             self.idle or Idle.SEPARATE,
             self._sharing(),
             as_of=as_of,
@@ -131,9 +128,9 @@ class GroupingOptions:
         """What is shared. Raises RequestError, which names the option."""
         from kubetally.domain.question.shared import parse_shared_labels, parse_shared_namespaces, sharing_of
 
-        namespaces = _read("--share-namespaces", self.share_namespaces or "", parse_shared_namespaces)
-        labels = _read("--share-labels", self.share_labels or "", parse_shared_labels)
-        return _read("--share-split", self.share_split, lambda split: sharing_of(namespaces, labels, split))
+        namespaces = read_option("--share-namespaces", self.share_namespaces or "", parse_shared_namespaces)
+        labels = read_option("--share-labels", self.share_labels or "", parse_shared_labels)
+        return read_option("--share-split", self.share_split, lambda split: sharing_of(namespaces, labels, split))
 
     def _compared(self, costs: CostQuestion) -> "CompareQuestion | None":
         if not self.compare:
@@ -190,12 +187,4 @@ def group_of(by: str) -> "tuple[Dimension, ...]":
     from kubetally.domain.question.group import parse_group
 
     level = level_of(by)
-    return _read("--by", by if level is None else ",".join(GROUPS[level]), parse_group)
-
-
-def _read(option: str, value: _V, parse: Callable[[_V], _T]) -> _T:
-    """What an option means. Raises RequestError, which names it."""
-    try:
-        return parse(value)
-    except RequestError as error:
-        raise RequestError(f"{option}: {error}", code=error.code) from error
+    return read_option("--by", by if level is None else ",".join(GROUPS[level]), parse_group)

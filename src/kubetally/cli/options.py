@@ -1,10 +1,10 @@
 """Options that several commands share, and what they mean."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import typer
 
@@ -12,6 +12,8 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.window import DAY, InvalidWindow, Window, midnight, parse_instant, parse_window
 
 DEFAULT_WINDOW = "7d"
+_T = TypeVar("_T")
+_V = TypeVar("_V")
 
 
 class Format(StrEnum):
@@ -206,6 +208,14 @@ def date_of(option: str, text: str) -> date:
         return date.fromisoformat(text.strip())
     except ValueError:
         raise UnreadableTime(option, text, "is no date; write it as 2026-11-20") from None
+
+
+def read_option(option: str, value: _V, parse: Callable[[_V], _T]) -> _T:
+    """What the value of an option means. Raises RequestError, which names the option."""
+    try:
+        return parse(value)
+    except RequestError as error:
+        raise RequestError(f"{option}: {error}", code=error.code) from error
 
 
 def instant_of(option: str, text: str | None) -> datetime | None:
