@@ -32,7 +32,7 @@ class AssetReports:
         self._reader = reader
 
     def assets(self, question: AssetQuestion) -> Prepared[AssetReport]:
-        """What assets cost. Raises: RequestError, for rows in several currencies; StoreError."""
+        """What assets cost. Raises: RequestError, for rows in several currencies or too many of them; StoreError."""
         snapshot = self._reader.snapshot(CostQuestion(question.window, group=(), filter=question.filter))
         digest = self._reader.digest(snapshot, question.window)
         return Prepared(digest, partial(self._report, snapshot, question))
@@ -59,12 +59,16 @@ class AssetReports:
         scans = self._scans(snapshot)
         if not scans.scans:
             return []
+        from kubetally.query.groups import MAX_GROUPS, check_groups
+
         engine = self._reader.engine
         local = self._reader.stores.lake.local(scans.scans) if engine.reads_local_files else None
         try:
             rows = _table_of([engine.rows([replace(scan, is_version_1=False)]) for scan in (local or scans).scans])
             passing = _passing(rows, question, snapshot)
-            return _read(engine.run(_grouped(passing, question)), question, snapshot.accounts)
+            table = engine.run(_grouped(passing, question).limit(MAX_GROUPS + 1))
+            check_groups(table.num_rows)
+            return _read(table, question, snapshot.accounts)
         finally:
             if local is not None:
                 local.release()

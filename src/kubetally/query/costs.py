@@ -27,7 +27,7 @@ from kubetally.domain.report import REST, CostRow
 from kubetally.garbage import gc_paused
 from kubetally.query.accounts import Accounts, for_component, for_currency, line_passes
 from kubetally.query.engine import Run, RunPrepared
-from kubetally.query.groups import MAX_GROUPS, Group, GroupReader, as_date
+from kubetally.query.groups import MAX_GROUPS, Group, GroupReader, as_date, check_groups
 from kubetally.query.predicate import row_passes, services_of
 from kubetally.query.rollup_choice import grain_of
 from kubetally.query.sharing import given_to_namespaces, given_to_rows, without_shared
@@ -381,14 +381,17 @@ def label_costs(
     """Each key of labels, and of labels of namespaces, with the stored rows that have it and their cost in micros.
 
     Shape: dimension (`label` or `namespace_label`), key, rows, micros of what passes the filter; highest cost first.
+    Raises: QuestionTooLarge, for more than `MAX_GROUPS` keys.
     """
     kept = stored_rows(rows, question, accounts, currency)
-    found = []
+    found = list[tuple[str, str, int, int]]()
     for dimension in ("label", "namespace_label"):
         keys = kept.select(
             key=kept[f"{dimension}s"].keys().unnest(),
             cost=sum(kept[name].fill_null(ibis.literal(0, type="decimal(18, 6)")) for name in COSTS),
         )
-        read = columns(run(keys.group_by("key").agg(rows=keys.count(), cost=keys.cost.sum())))
+        counted = run(keys.group_by("key").agg(rows=keys.count(), cost=keys.cost.sum()).limit(MAX_GROUPS + 1))
+        check_groups(len(found) + counted.num_rows)
+        read = columns(counted)
         found += [(dimension, *row) for row in zip(read["key"], read["rows"], read["cost"], strict=True)]
     return sorted(found, key=lambda row: (-row[3], row[:2]))
