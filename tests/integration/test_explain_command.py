@@ -82,12 +82,23 @@ def test_replaced_figure_is_explained_as_of_then(home: Home, upstream: tuple[Ups
         (("--filter", "pod:"), "--filter: the filter can't be read at position 4"),
         (("--component", "disk"), "'disk'"),
         (("--day", "2026-11-10"), "kubetally backfill aurora"),
+        (("--day", "2026-11-20", "--as-of", "2999-01-01"), "--as-of 2999-01-01T00:00:00Z is in the future"),
     ],
 )
 def test_bad_question_says_what_to_do(stored: Home, args: tuple[str, ...], words: str) -> None:
     done = stored.call("explain", "aurora", *args)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
+
+
+def test_day_stored_after_the_instant_asks_for_a_later_one(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    added(home, upstream[1])
+    before = datetime.now(UTC).isoformat()
+    backfill(home)
+    done = home.call("explain", "aurora", *FIGURE, "--as-of", before)
+    assert (done.code, done.out) == (2, "")
+    assert "use a later --as-of, or omit it" in done.err
+    assert "backfill" not in done.err
 
 
 def test_unknown_account_is_named(stored: Home) -> None:

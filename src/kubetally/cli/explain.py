@@ -25,7 +25,7 @@ from kubetally.domain.errors import NotFound
 from kubetally.domain.question.cost_question import Idle
 from kubetally.domain.question.filter import AllOf, Condition, Field, Filter, Op
 from kubetally.domain.question.v2 import parse_v2
-from kubetally.domain.window import DAY, InvalidWindow, Window, midnight
+from kubetally.domain.window import DAY, InvalidWindow, Window, midnight, rfc3339
 from kubetally.domain.words import component_word, window_words
 
 if TYPE_CHECKING:
@@ -121,28 +121,40 @@ def explain(
       kubetally explain prod --pod web-7d4b9 --window lastweek
     """
     from kubetally.domain.question.cost_question import CostQuestion
+    from kubetally.ledger.costs.stored_days import InvalidAsOf
     from kubetally.wiring.explain import open_explainer
 
     settings = start_up(quiet=answer.quiet)
     span, instant, conditions = days.read(), instant_of("--as-of", as_of), list(figure.conditions())
     with answer_to(answer.output_file):
         with open_explainer(settings) as (ledger, explainer):
+            if instant is not None and instant > (now := ledger.clock.now()):
+                raise InvalidAsOf(instant, now=now)
             found = ledger.accounts.find(account)
             condition = AllOf((Condition(Field.CLUSTER, Op.EQUALS, (found.id,)), *conditions))
             question = CostQuestion(span, (), filter=condition, idle=figure.idle, as_of=instant)
             explanation = explainer.explain(question)
-        _check_data(explanation, found, span)
+        _check_data(explanation, found)
         _show(explanation, [found.name, *figure.words()], output, quiet=answer.quiet)
 
 
-def _check_data(explanation: "Explanation", account: "Account", span: Window) -> None:
-    """Raises NotFound, if nothing is stored."""
-    if not explanation.report.coverage.hours_covered:
-        raise NotFound(
-            f"no day of {account.name!r} is stored for {window_words(span)}: collect it with "
-            f"`kubetally backfill {account.name}`, or see `kubetally coverage {account.name}`",
-            code="nothing_stored",
+def _check_data(explanation: "Explanation", account: "Account") -> None:
+    """Raises NotFound, if nothing is stored, or was at the instant of the question."""
+    report = explanation.report
+    if report.coverage.hours_covered:
+        return
+    days, as_of = window_words(report.window), report.question.as_of
+    if as_of is None:
+        message = (
+            f"no day of {account.name!r} is stored for {days}: collect it with `kubetally backfill {account.name}`, or "
+            f"see `kubetally coverage {account.name}`"
         )
+    else:
+        message = (
+            f"no day of {account.name!r} was stored for {days} at {rfc3339(as_of)}: use a later --as-of, or omit it "
+            "for the days stored now"
+        )
+    raise NotFound(message, code="nothing_stored")
 
 
 def _show(explanation: "Explanation", figure: list[str], output: ScreenOrJson, *, quiet: bool) -> None:
