@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from rich.console import Console
 
+from kubetally.domain.allocation import Kind
 from kubetally.domain.booking_rules import RULE_IN_WORDS
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.explanation import GIVEN_IN_WORDS, Explanation, LedgerLine, costs_by_day
@@ -70,15 +71,15 @@ def _print_lines(out: Console, explanation: Explanation) -> None:
     more = explanation.count - len(shown)
     amounts = round_parts([*(line.costs.total for line in shown), *([rest] if more else [])])
     component = _only_component(explanation.report.bill)
-    is_one = len({line.account_id for line in shown}) == 1
-    names = ["day", "" if is_one else "cluster", "kind", "namespace", "controller", "pod", "container", "node"]
+    is_one_day, is_one = len(explanation.report.steps) == 1, len({line.account_id for line in shown}) == 1
+    names = ["" if is_one_day else "day", "" if is_one else "cluster", "namespace", "pod"]
     kept = [at for at, cells in enumerate(zip(*map(_names, shown), strict=True)) if names[at] and any(cells)]
     unit = [] if component not in _UNITS else [_UNITS[component][0]]
     grid = Grid([names[at] for at in kept], [*unit, "cost"])
     for line, amount in zip(shown, amounts, strict=False):
         cells = _names(line)
         figures = [] if component not in _UNITS else [_quantity(line, component)]
-        grid.add([cells[at] for at in kept], [*figures, money(amount)])
+        grid.add([cells[at] for at in kept], [*figures, money(amount)], below=_about(line))
     if more:
         grid.add([f"{more:,} more rows"], [*[""] * len(unit), money(amounts[-1])])
     grid.rule()
@@ -93,10 +94,17 @@ def _rows(count: int) -> str:
 
 
 def _names(line: LedgerLine) -> list[str]:
+    """The cells of a row; one that is no workload has its kind in place of a namespace."""
+    first = line.namespace or "" if line.kind is Kind.WORKLOAD else line.kind.value
+    return [line.day.isoformat(), line.account, first, line.pod or ""]
+
+
+def _about(line: LedgerLine) -> str:
+    """What has no column: the long names, so that usual rows fit in 100 columns, and the cause of a difference."""
     controller = f"{line.controller_kind or 'controller'} {line.controller}" if line.controller else ""
-    kind = line.kind.value if line.cause is None else f"{line.kind.value} ({line.cause.value})"
-    about = (line.namespace, controller, line.pod, line.container, line.node)
-    return [line.day.isoformat(), line.account, kind, *(name or "" for name in about)]
+    container = f"container {line.container}" if line.container else ""
+    what = ", ".join(filter(None, [controller, container, "" if line.cause is None else line.cause.value]))
+    return f"{what} on {line.node}".strip() if line.node else what
 
 
 def _only_component(costs: Costs) -> Component | None:
@@ -106,7 +114,10 @@ def _only_component(costs: Costs) -> Component | None:
 
 
 def _quantity(line: LedgerLine, component: Component | None) -> str:
+    """What was allocated; idle and the like cost something without it."""
     amount = None if component is None else quantity(line.hours, component)
+    if not amount and line.kind is not Kind.WORKLOAD:
+        return UNKNOWN
     return UNKNOWN if component is None or amount is None else f"{amount / _UNITS[component][1]:,.3f}"
 
 

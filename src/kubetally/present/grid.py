@@ -26,6 +26,7 @@ class _Row:
     figures: tuple[str, ...]
     instead: str  # text in place of all figures
     style: str
+    below: str  # text of a line of its own
 
 
 class Grid:
@@ -35,12 +36,20 @@ class Grid:
         self._names, self._figures = tuple(names), tuple(figures)
         self._rows: list[_Row | None] = []
 
-    def add(self, names: Sequence[str], figures: Sequence[str] = (), *, instead: str = "", style: str = "") -> None:
-        """Add a row; missing cells are empty. instead: text in place of its figures."""
+    def add(
+        self,
+        names: Sequence[str],
+        figures: Sequence[str] = (),
+        *,
+        instead: str = "",
+        style: str = "",
+        below: str = "",
+    ) -> None:
+        """Add a row; missing cells are empty. instead: text in place of its figures. below: text under it, indented."""
         names = [printable(name) for name in names]
         names += [""] * (len(self._names) - len(names))
         cells = [*figures, *[""] * (len(self._figures) - len(figures))]
-        self._rows.append(_Row(tuple(names), tuple(cells), instead, style))
+        self._rows.append(_Row(tuple(names), tuple(cells), instead, style, printable(below)))
 
     def rule(self) -> None:
         """Add a line between rows, for terminals only."""
@@ -94,6 +103,8 @@ class Grid:
                 yield left + between + row.instead, row.style
             elif block.start == 0 or any(row.figures[i] for i in block):
                 yield line(row.names, [row.figures[i] for i in block]), row.style
+            if row is not None and row.below and block.start == 0:
+                yield f"  {row.below}", RULE
 
     def _width(self, block: range, layout: _Layout) -> int:
         columns = len(self._names) + len(block)

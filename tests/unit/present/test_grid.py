@@ -57,6 +57,17 @@ def test_columns_that_do_not_fit_go_below() -> None:
     )
 
 
+def test_text_below_a_row_takes_no_column() -> None:
+    grid = Grid(["pod"], ["cost", "hours"])
+    grid.add(["web"], ["1.00", "24"], below="deployment web\a, node node-with-a-long-name")
+    grid.add(["db"], ["2.00", "24"])
+    lines = [line for line, _ in grid.lines(10)]
+    assert lines == [
+        *("pod  cost", "web  1.00", "  deployment web , node node-with-a-long-name", "db   2.00", ""),
+        *("pod  hours", "web     24", "db      24"),
+    ]
+
+
 def test_grid_without_rows_is_its_heading() -> None:
     assert text(Grid(["namespace"], ["total"])) == "namespace  total"
 
