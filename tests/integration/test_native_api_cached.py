@@ -134,6 +134,31 @@ def test_tag_of_a_window_that_runs_changes_every_hour(home: Home) -> None:
     assert running == still_running != later_running
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_pages_are_of_one_ledger_or_gone(home: Home, path: str) -> None:
+    group = {"group": "pod"} if path in {"costs", "compare"} else {}
+    with asking(home, Counted()) as ask:
+        expected = _pages(ask, path, **group)
+        first = ask(path, limit=1, **group).json()
+        home.store(cluster_day(ONE, 1))
+        assert _pages(ask, path, first["next"], **group) == expected[1:]
+        assert _pages(ask, path, **group) != expected
+    parameters = DAYS | group | {"limit": 1, "cursor": first["next"]}
+    with native_client(home) as client:  # which has kept nothing
+        gone = client.get(f"/api/v1/{path}", params=parameters)
+    assert (gone.status_code, gone.json()["code"]) == (410, "pages_gone")
+
+
+def _pages(ask: Callable[..., httpx.Response], path: str, cursor: str | None = None, **parameters: str) -> list[Any]:
+    """All pages of a row each, from a cursor on; all from the first without one."""
+    pages = []
+    while cursor or not pages:
+        page = ask(path, limit=1, **parameters, **({"cursor": cursor} if cursor else {})).json()
+        pages.append(page)
+        cursor = page["next"]
+    return pages
+
+
 def test_further_page_outlives_a_restart_but_not_a_change(home: Home) -> None:
     with asking(home, Counted()) as ask:
         cursor = ask("costs", group="pod", limit=3).json()["next"]

@@ -28,7 +28,7 @@ _THREADS: Final = 4
 _MEANINGS: Final = {
     400: "A parameter is unknown or invalid; the problem names it.",
     401: "The secret is missing or wrong.",
-    410: "The history of `as_of`, or the answer of `cursor`, has expired.",
+    410: "The history of `as_of` has expired, or the answer of `cursor` is gone.",
     414: "The query is too long.",
     429: "Too many wrong secrets came from this address.",
     500: "An unexpected error.",

@@ -66,12 +66,15 @@ _Row = TypeVar("_Row")
 
 
 class PagesGone(Gone):
-    """The answer that a cursor belongs to is not kept any more."""
+    """The ledger has changed since the answer that a cursor belongs to, which is not kept any more."""
 
     code = "pages_gone"
 
     def __init__(self) -> None:
-        super().__init__("the answer of this cursor has expired: begin again with the first page, without cursor")
+        super().__init__(
+            "the ledger has changed since the first page, and that answer is no longer kept: begin again with the "
+            "first page, without cursor"
+        )
 
 
 @dataclass(frozen=True, slots=True)
