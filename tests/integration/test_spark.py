@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kubetally.ledger.ports.lake import Scan
@@ -105,6 +106,26 @@ def test_file_that_workers_can_not_read_is_an_error(spark: Engine, tmp_path: Pat
 def test_cluster_does_not_read_an_object_store(spark: Engine) -> None:
     with raises_code("lake_not_on_disk", match="unset KUBETALLY_ENGINE"):
         spark.rows([Scan(("s3://bucket/allocations/day=2026-11-20/part.parquet",))])
+
+
+def test_view_that_an_expression_reads_is_not_dropped(spark: Engine, tmp_path: Path) -> None:
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    from kubetally.query.spark_views import SparkViews
+
+    paths = [str(tmp_path / f"{number}.parquet") for number in range(70)]  # more than it keeps for later expressions
+    for number, path in enumerate(paths):
+        pq.write_table(pa.table({"number": [number]}), path)
+    views = SparkViews(SparkSession(SparkContext.getOrCreate()).newSession())
+    early = views.of((paths[0],)).filter(ibis._.number == 0)
+    for path in paths[1:]:
+        views.of((path,))
+    assert views.frame(early).toArrow().to_pylist() == [{"number": 0}]
+    assert len(views.session.catalog.listTables()) == 65
+    del early
+    views.forget()
+    assert views.session.catalog.listTables() == []
 
 
 def test_parts_of_tables_are_taken(spark: Engine) -> None:
