@@ -1,17 +1,15 @@
 """Reads stored days joined with what sources answered for the rest: what the command line answers from."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Never, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kubetally.domain.account import ListedAccount
-from kubetally.domain.collection import CollectedDay, new_collected_day
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.compare import ComparedRow, Comparison
-from kubetally.domain.component import Component
 from kubetally.domain.damage import CollectionGone, DayDamaged
 from kubetally.domain.errors import StoreError
 from kubetally.domain.fleet import Failed
@@ -35,18 +33,16 @@ from kubetally.query.joined_days import (
 )
 from kubetally.query.known_days import WindowDays
 from kubetally.query.known_reader import KnownDays
+from kubetally.query.live_rows import Encode, live_rows
+from kubetally.query.nothing_stored import NothingStored, no_lake
 from kubetally.query.reader import SharedEngine, Stores
 from kubetally.query.snapshot import Snapshot, SnapshotReader, possible_accounts
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from kubetally.query.engine import OpenEngine
 
 _Row = TypeVar("_Row", CostRow, ComparedRow)
 _Report = TypeVar("_Report", CostReport, Comparison)
-Encode = Callable[[Sequence[CollectedDay]], "Sequence[pa.Table]"]
-"""Makes a table of each day, in the columns of the lake's files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +73,8 @@ class JoinedReader(SharedEngine):
         self._clusters = {cluster.listed.id: cluster for cluster in clusters}
         self._stores, self._encode, self._clock = stores, encode, clock
         self._until = whole_hour(clock.now())
-        self._known: KnownDays = _NothingStored()
-        self._snapshots = SnapshotReader(self._known, _no_lake)
+        self._known: KnownDays = NothingStored()
+        self._snapshots = SnapshotReader(self._known, no_lake)
         if stores is not None:
             self._known = stores.coverage
             self._snapshots = SnapshotReader(self._known, lambda: stores.lake, stores.retention)
@@ -104,8 +100,8 @@ class JoinedReader(SharedEngine):
                 about = {"accounts": sorted(possible), "code": error.code}
                 issue = Issue(IssueKind.SOURCE_WARNING, message, None, question.window, "history", about)
                 days = JoinedDays(issues=[issue])
-                self._known = _NothingStored()
-                self._snapshots = SnapshotReader(self._known, _no_lake)
+                self._known = NothingStored()
+                self._snapshots = SnapshotReader(self._known, no_lake)
         self._days[question.window] = days
         return days.windows()
 
@@ -138,7 +134,7 @@ class JoinedReader(SharedEngine):
         snapshot = self._snapshots.read(question, clusters, self._clock.now(), adjust)
         return replace(
             snapshot,
-            tables=self._tables(days, snapshot),
+            tables=live_rows(days.live(snapshot.accounts), snapshot.currency, self._encode, self._clock.now()),
             issues=merged_over_accounts(days.issues_of(snapshot.accounts, question.window)),
         )
 
@@ -210,25 +206,6 @@ class JoinedReader(SharedEngine):
                 for component in unknown.get(stored.collection_id, frozenset()) - not_measured(bookings):
                     yield FactSum(id_, component.value, 1, None, day, day)
 
-    def _tables(self, days: JoinedDays, snapshot: Snapshot) -> list["pa.Table"]:
-        """The rows that were asked live, as one table, if there are any."""
-        now = self._clock.now()
-        collected = [
-            new_collected_day(
-                f"live-{number}",
-                account_id=id_,
-                day=booking.window.start.date(),
-                collected_at=now,
-                source=live.source,
-                booking=booking,
-                assets=(),
-            )
-            for id_, live in days.live(snapshot.accounts)
-            for number, booking in enumerate(live.bookings)
-            if booking.currency == snapshot.currency and booking.rows
-        ]
-        return [_table(collected, self._encode(collected))] if collected else []
-
 
 def _is_of(error: StoreError, key: Key, collection_id: str | None) -> bool:
     """Whether it is the rows of this day that can't be read."""
@@ -239,45 +216,3 @@ def _is_of(error: StoreError, key: Key, collection_id: str | None) -> bool:
             return error.day == key[1] and error.account_id in (None, key[0])
         case _:
             return False
-
-
-def _table(days: Sequence[CollectedDay], tables: Sequence["pa.Table"]) -> "pa.Table":
-    """The rows of days, with the day itself, which files of the lake have in their path."""
-    import pyarrow as pa
-
-    dated = [
-        table.append_column("day", pa.array([day.collection.day] * table.num_rows, pa.date32()))
-        for day, table in zip(days, tables, strict=True)
-    ]
-    return pa.concat_tables(dated)
-
-
-class _NothingStored:
-    """What is known of clusters without accounts: nothing."""
-
-    def revision(self) -> None:
-        return None
-
-    def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[Never]:
-        return ()
-
-    def days_as_of(self, as_of: datetime, first: date, *, end: date, account_ids: Iterable[str]) -> Sequence[Never]:
-        return ()
-
-    def collections_on(self, day: date, account_ids: Iterable[str] | None = None) -> Mapping[str, Never]:
-        return {}
-
-    def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[Never]:
-        return ()
-
-    def issues(
-        self, first: date, *, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
-    ) -> Mapping[str, Sequence[Never]]:
-        return {}
-
-    def not_measured(self, first: date, *, end: date, account_ids: Iterable[str]) -> Mapping[str, frozenset[Component]]:
-        return {}
-
-
-def _no_lake() -> Never:
-    raise AssertionError("nothing is stored")
