@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from kubetally.domain.errors import RequestError
@@ -103,6 +103,13 @@ class Window:
             end = min(midnight(start) + DAY, self.end)
             yield Window(start, end)
             start = end
+
+    def dates(self) -> list[date]:
+        """The UTC dates of its days, in order."""
+        if self.is_empty:
+            return []
+        first, last = self.start.date(), (self.end - timedelta.resolution).date()
+        return [first + number * DAY for number in range((last - first).days + 1)]
 
     def before(self) -> "Window":
         """The span of the same length that ends where it starts. Raises OverflowError, before the first year."""

@@ -1,7 +1,7 @@
 """Coverage as a calendar and as a body."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CoveredDay, DayStatus
@@ -98,11 +98,7 @@ def _sign(out: "Console", kind: DayKind) -> str:
 def _months(window: Window) -> dict[str, list[date]]:
     """The days of a window, by month."""
     months: dict[str, list[date]] = {}
-    first, end = window.start.date(), window.end.date()
-    if window.end.time() != window.end.min.time():
-        end += DAY
-    for number in range((end - first).days):
-        day = first + timedelta(days=number)
+    for day in window.dates():
         months.setdefault(f"{day:%Y-%m}", []).append(day)
     return months
 

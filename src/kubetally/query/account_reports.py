@@ -2,18 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 
 from kubetally.cache import Prepared, digest_of
 from kubetally.domain.account import AccountPlace, ListedAccount
 from kubetally.domain.account_report import AccountDay, AccountsReport, ClusterSummary, CoverageReport
-from kubetally.domain.collection import NO_DATA, CoveredDay, window_of
+from kubetally.domain.collection import NO_DATA, CoveredDay
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.coverage import AccountCoverage, DayKind
 from kubetally.domain.issues import MISSING_DATA, Issue
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.window import DAY, HOUR, Window, whole_hour
+from kubetally.domain.window import Window, whole_hour
 from kubetally.query.issues import issues_of_snapshot, unmeasured
 from kubetally.query.known_days import WindowDays
 from kubetally.query.reader import LedgerReader
@@ -82,7 +82,8 @@ class AccountReports:
         missing = self._reader.stores.coverage.issues(
             first, end=end, kinds=MISSING_DATA, account_ids=list(snapshot.accounts)
         )
-        hours = _hours_by_date(window.until(whole_hour(self._reader.clock.now())))
+        over = window.until(whole_hour(self._reader.clock.now()))
+        hours = {} if over is None else {part.start.date(): part.hours for part in over.days()}
         days = [
             day for account, known in _by_account(snapshot) for day in _days_of(account, known.days, hours, missing)
         ]
@@ -103,16 +104,6 @@ def _by_account(snapshot: Snapshot) -> Iterator[tuple[ListedAccount, WindowDays]
 def _total(known: WindowDays) -> int | None:
     covered = any(day.hours_covered > 0 for day in known.readable)
     return sum(day.total for day in known.readable) if covered and len(known.currencies) == 1 else None
-
-
-def _hours_by_date(over: Window | None) -> dict[date, float]:
-    """The days of a window that is over, with their hours in it."""
-    if over is None:
-        return {}
-    first, last = over.start.date(), (over.end - timedelta(microseconds=1)).date()
-    hours = dict.fromkeys((first + timedelta(days=number) for number in range((last - first).days + 1)), DAY / HOUR)
-    hours[last] = (over.end - window_of(last).start) / HOUR
-    return hours
 
 
 def _days_of(

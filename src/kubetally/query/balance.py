@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from kubetally.cache import Prepared
 from kubetally.domain.allocation import Kind
 from kubetally.domain.balance import BalanceReport, BalanceRow, StepBalance, add_balances
 from kubetally.domain.booking import ComponentBalance
-from kubetally.domain.collection import CoveredDay
 from kubetally.domain.component import Component
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.steps import steps_of
@@ -21,14 +20,17 @@ from kubetally.query.issues import issues_of_snapshot, unmeasured
 from kubetally.query.reader import LedgerReader
 from kubetally.query.snapshot import Snapshot
 
+_T = TypeVar("_T")
 _Causes = Mapping[date, Mapping[Component, Mapping[Cause, int]]]
 
 
 class _Booked(NamedTuple):
-    """What the days of an answer were booked with, by date. balances: by collection, without what nobody measured."""
+    """What the days of an answer were booked with, by date, summed over accounts.
 
-    days: Mapping[date, Sequence[CoveredDay]]
-    balances: Mapping[str, Mapping[Component, ComponentBalance]]
+    balances: none of a component that nobody measured.
+    """
+
+    balances: Mapping[date, Mapping[Component, ComponentBalance]]
     causes: _Causes
 
 
@@ -60,19 +62,22 @@ class BalanceReports:
     def _booked(self, snapshot: Snapshot, window: Window) -> _Booked:
         first, end = window.start.date(), window.end.date()
         coverage, ids = self._reader.stores.coverage, list(snapshot.accounts)
-        days = snapshot.readable
         balances = coverage.balances(first, end=end, account_ids=ids)
-        if any(day.collection_id not in balances for day in days):
-            raise ledger_changes()
         unknown = coverage.not_measured(first, end=end, account_ids=ids)
-        measured = {
-            id_: {component: its for component, its in of_day.items() if component not in unknown.get(id_, ())}
-            for id_, of_day in balances.items()
+        measured = defaultdict[date, dict[Component, list[ComponentBalance]]](lambda: defaultdict(list))
+        for day in snapshot.readable:
+            id_ = day.collection_id or ""
+            if id_ not in balances:
+                raise ledger_changes()
+            of_date, not_measured = measured[day.day], unknown.get(id_, ())
+            for component, its in balances[id_].items():
+                if component not in not_measured:
+                    of_date[component].append(its)
+        sums = {
+            its_date: {component: add_balances(its) for component, its in of_date.items()}
+            for its_date, of_date in measured.items()
         }
-        by_date = defaultdict[date, list[CoveredDay]](list)
-        for day in days:
-            by_date[day.day].append(day)
-        return _Booked(by_date, measured, self._causes(snapshot))
+        return _Booked(sums, self._causes(snapshot))
 
     def _causes(self, snapshot: Snapshot) -> _Causes:
         """The differences of days by component and cause."""
@@ -94,30 +99,32 @@ class BalanceReports:
 
     def _step(self, step: Window, snapshot: Snapshot, booked: _Booked) -> StepBalance:
         coverage = self._reader.coverage(snapshot, step)
-        days = _days_in(step, booked)
-        balance = add_balances(its for day in days for its in booked.balances[day.collection_id or ""].values())
+        days = snapshot.known.readable_of(step)
+        balance = add_balances(its for of_date in _of(step, booked.balances) for its in of_date.values())
         is_complete = bool(days) and all(day.assets_complete for day in days)
         return StepBalance(step, balance if coverage.hours_covered else None, coverage, is_complete)
 
 
 def _rows(booked: _Booked, step: Window, *, has_start: bool) -> list[BalanceRow]:
-    days = _days_in(step, booked)
-    return [_row(component, days, booked, step if has_start else None) for component in Component] if days else []
+    start, balances = step.start if has_start else None, _of(step, booked.balances)
+    causes = _of(step, booked.causes)
+    return [_row(start, component, balances, causes) for component in Component] if balances else []
 
 
-def _row(component: Component, days: Sequence[CoveredDay], booked: _Booked, step: Window | None) -> BalanceRow:
-    balances = [booked.balances[day.collection_id or ""].get(component) for day in days]
-    measured = [balance for balance in balances if balance is not None]
+def _row(
+    start: datetime | None,
+    component: Component,
+    balances: Sequence[Mapping[Component, ComponentBalance]],
+    causes: Sequence[Mapping[Component, Mapping[Cause, int]]],
+) -> BalanceRow:
+    measured = [of_date[component] for of_date in balances if component in of_date]
     amounts = defaultdict[Cause, int](int)
-    for its_date in {day.day for day in days}:
-        for cause, amount in booked.causes.get(its_date, {}).get(component, {}).items():
+    for of_date in causes:
+        for cause, amount in of_date.get(component, {}).items():
             amounts[cause] += amount
-    causes = sorted(amounts.items(), key=lambda part: (-abs(part[1]), part[0]))
-    start = None if step is None else step.start
-    return BalanceRow(start, component, add_balances(measured) if measured else None, tuple(causes))
+    largest_first = sorted(amounts.items(), key=lambda part: (-abs(part[1]), part[0]))
+    return BalanceRow(start, component, add_balances(measured) if measured else None, tuple(largest_first))
 
 
-def _days_in(step: Window, booked: _Booked) -> list[CoveredDay]:
-    first, end = step.start.date(), step.end.date()
-    dates = (first + timedelta(days=number) for number in range((end - first).days))
-    return [day for its_date in dates for day in booked.days.get(its_date, ())]
+def _of(step: Window, by_date: Mapping[date, _T]) -> list[_T]:
+    return [by_date[its_date] for its_date in step.dates() if its_date in by_date]

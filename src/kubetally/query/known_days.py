@@ -1,8 +1,8 @@
 """What the database knows of the days of a window, and what follows from it; kept while the database is unchanged."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from functools import cached_property
 from math import fsum
 from threading import Lock
@@ -137,11 +137,15 @@ class WindowDays:
 
     def of(self, window: Window) -> list[CoveredDay]:
         """The known days in a part of the window."""
-        return [day for its_date in _dates(window) for day in self._by_date.get(its_date, ())]
+        return [day for its_date in window.dates() for day in self._by_date.get(its_date, ())]
+
+    def readable_of(self, window: Window) -> list[CoveredDay]:
+        """The readable days in a part of the window."""
+        return [day for its_date in window.dates() for day in self._readable_by_date.get(its_date, ())]
 
     def hours_covered(self, window: Window) -> float:
         """Hours of a part of the window with data, summed over accounts."""
-        return fsum(self._hours_by_date.get(its_date, 0.0) for its_date in _dates(window))
+        return fsum(day.hours_covered for day in self.readable_of(window))
 
     def hours_left_out(self, window: Window | None, *, but: Collection[str] = ()) -> float:
         """Hours of a part of the window that are of days left out. but: accounts that do not count."""
@@ -155,18 +159,12 @@ class WindowDays:
         )
 
     @cached_property
-    def _hours_by_date(self) -> Mapping[date, float]:
-        hours = defaultdict[date, list[float]](list)
-        for day in self.readable:
-            hours[day.day].append(day.hours_covered)
-        return {its_date: fsum(its) for its_date, its in hours.items()}
+    def _by_date(self) -> Mapping[date, Sequence[CoveredDay]]:
+        return _by_date(self.days)
 
     @cached_property
-    def _by_date(self) -> Mapping[date, Sequence[CoveredDay]]:
-        days = defaultdict[date, list[CoveredDay]](list)
-        for day in self.days:
-            days[day.day].append(day)
-        return days
+    def _readable_by_date(self) -> Mapping[date, Sequence[CoveredDay]]:
+        return _by_date(self.readable)
 
 
 class WindowDaysCache:
@@ -208,6 +206,8 @@ def _is_ahead(known: WindowDays, now: datetime) -> bool:
     return known.latest is not None and known.latest > now
 
 
-def _dates(window: Window) -> list[date]:
-    first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
-    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+def _by_date(days: Iterable[CoveredDay]) -> Mapping[date, Sequence[CoveredDay]]:
+    by_date = defaultdict[date, list[CoveredDay]](list)
+    for day in days:
+        by_date[day.day].append(day)
+    return by_date

@@ -42,6 +42,7 @@ def test_days_of_a_window_are_adjacent_utc_days(window: Window) -> None:
         assert day.end == following.start == midnight(day.end)
     for day in days:
         assert midnight(day.start) <= day.start < day.end <= midnight(day.start) + DAY
+    assert window.dates() == [day.start.date() for day in days]
 
 
 @given(windows, cuts)
