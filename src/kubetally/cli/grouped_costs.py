@@ -40,13 +40,13 @@ def grouped_costs(
         comparison, failed = _ask(
             clusters, lambda done: get_comparison(clusters, compared, settings=settings, done=done), 2, quiet=quiet
         )
-        _show_comparison(comparison, asked.top, clusters, output, quiet=quiet)
+        _show_comparison(comparison, asked, clusters, output, quiet=quiet)
         reports = [comparison.now, comparison.before]
     else:
         report, failed = _ask(
             clusters, lambda done: get_grouped_costs(clusters, asked.costs, settings=settings, done=done), quiet=quiet
         )
-        _show_report(report, asked.top, clusters, output, quiet=quiet)
+        _show_report(report, asked, clusters, output, quiet=quiet)
         reports = [report]
     return _exit_code(reports, failed, len(clusters), strict=strict)
 
@@ -75,20 +75,20 @@ def _ask(
 
 
 def _show_report(
-    report: "CostReport", top: int | None, clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
+    report: "CostReport", asked: "GroupedQuestion", clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
 ) -> None:
     from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
 
     if output is Format.TABLE:
         from kubetally.present.grouped_tables import print_grouped
 
-        print_grouped(report, top, _names(clusters), quiet=quiet)
+        print_grouped(report, asked.top, _names(clusters), asked.words, quiet=quiet)
         return
-    lines, rows = arrange_report(report, DEFAULT_ORDER, top)
+    lines, rows = arrange_report(report, DEFAULT_ORDER, asked.top)
     if output is Format.JSON:
         from kubetally.present.cost_report import Shown, report_body
 
-        _print_json(report_body(report, Shown(rows, lines, len(rows), DEFAULT_ORDER, max(len(rows), 1), top)))
+        _print_json(report_body(report, Shown(rows, lines, len(rows), DEFAULT_ORDER, max(len(rows), 1), asked.top)))
         return
     from kubetally.query.export import export_table, report_table
 
@@ -97,21 +97,21 @@ def _show_report(
 
 
 def _show_comparison(
-    comparison: "Comparison", top: int | None, clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
+    comparison: "Comparison", asked: "GroupedQuestion", clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
 ) -> None:
     from kubetally.domain.compare import LARGEST_CHANGE_FIRST, arrange_comparison
 
     if output is Format.TABLE:
         from kubetally.present.grouped_tables import print_comparison
 
-        print_comparison(comparison, top, _names(clusters), quiet=quiet)
+        print_comparison(comparison, asked.top, _names(clusters), asked.words, quiet=quiet)
         return
-    lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, top)
+    lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, asked.top)
     if output is Format.JSON:
         from kubetally.present.comparison_report import comparison_body
         from kubetally.present.cost_report import Shown
 
-        shown = Shown(rows, lines, len(rows), LARGEST_CHANGE_FIRST, max(len(rows), 1), top)
+        shown = Shown(rows, lines, len(rows), LARGEST_CHANGE_FIRST, max(len(rows), 1), asked.top)
         _print_json(comparison_body(comparison, shown))
         return
     from kubetally.query.export import comparison_table, export_table

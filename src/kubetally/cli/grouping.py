@@ -1,6 +1,7 @@
 """Options of `kubetally costs` that group, filter and share costs."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -72,11 +73,15 @@ Compare = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class GroupedQuestion:
-    """What is asked of all clusters together. compared: with which period, None for none. top: rows to print."""
+    """What is asked of all clusters together.
+
+    compared: with which period, None for none. top: rows to print. words: the options that are not at their defaults.
+    """
 
     costs: CostQuestion
     compared: "CompareQuestion | None"
     top: int | None
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,19 @@ class GroupingOptions:
             self._sharing(),
             as_of=as_of,
         )
-        return GroupedQuestion(with_top(costs, DEFAULT_ORDER, self.top), self._compared(costs), self.top)
+        return GroupedQuestion(
+            with_top(costs, DEFAULT_ORDER, self.top), self._compared(costs), self.top, tuple(self.words())
+        )
+
+    def words(self) -> Iterator[str]:
+        """Filter, idle and sharing in words, unless they are at their defaults."""
+        if self.filter and self.filter.strip():
+            yield f"filter {self.filter.strip()}"
+        if self.idle not in (None, Idle.SEPARATE):
+            yield f"idle {self.idle}"
+        shared = " and ".join(filter(None, (self.share_namespaces, self.share_labels)))
+        if shared.strip():
+            yield f"shared {shared}" + (", split evenly" if self.share_split is Split.EVEN else "")
 
     def _sharing(self) -> Sharing:
         """What is shared. Raises RequestError, which names the option."""

@@ -24,29 +24,53 @@ _MAX_NAMES = 5
 _REASONS = 1 + len(Change._fields)
 
 
-def print_grouped(report: CostReport, top: int | None, names: Mapping[str, str], *, quiet: bool = False) -> None:
-    """The report of one or more clusters. names: of these by id. quiet: without the note on rounding."""
+def print_grouped(
+    report: CostReport, top: int | None, names: Mapping[str, str], words: Sequence[str] = (), *, quiet: bool = False
+) -> None:
+    """The report of one or more clusters. names: of these by id. words: what is asked beside window and group.
+
+    Rows that cost nothing are counted, not printed. quiet: without the note on rounding.
+    """
     out = console()
-    _print_heading(out, report.question.group, len(names))
+    _print_heading(out, report.question.group, len(names), words)
     _print_period(out, report)
-    grid = None if report.status is Status.NO_DATA else _grid(report, top)
-    _print_rest(out, grid, report.issues, names, quiet=quiet)
+    lines, rows = arrange_report(report, DEFAULT_ORDER, top)
+    both = [*sorted(rows, key=lambda row: row.kind == REST), *lines]
+    printed = [row for row in both if any(row.costs) or row.kind == REST]
+    grid = None if report.status is Status.NO_DATA else _grid(report, printed)
+    left_out = len(both) - len(printed) if report.question.group else 0
+    _print_rest(out, grid, left_out, report.issues, names, quiet=quiet)
 
 
-def print_comparison(comparison: Comparison, top: int | None, names: Mapping[str, str], *, quiet: bool = False) -> None:
+def print_comparison(
+    comparison: Comparison, top: int | None, names: Mapping[str, str], words: Sequence[str] = (), *, quiet: bool = False
+) -> None:
     """What changed between two periods, as `print_grouped`."""
     out = console()
-    _print_heading(out, comparison.question.costs.group, len(names))
+    group = comparison.question.costs.group
+    _print_heading(out, group, len(names), words)
     _print_period(out, comparison.now)
     _print_period(out, comparison.before, "before: ")
-    _print_rest(out, _comparison_grid(comparison, top), comparison.issues, names, quiet=quiet)
+    lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, top)
+    both = [*rows, *lines] if group else []
+    printed = [row for row in both if any((row.before != 0, row.now != 0, *row.counted)) or row.kind == REST]
+    _print_rest(
+        out,
+        _comparison_grid(comparison, printed),
+        len(both) - len(printed),
+        comparison.issues,
+        names,
+        quiet=quiet,
+    )
 
 
-def _print_heading(out: Console, group: Sequence[Dimension], clusters: int) -> None:
-    """What is grouped by what, and of how many clusters."""
+def _print_heading(out: Console, group: Sequence[Dimension], clusters: int, words: Sequence[str]) -> None:
+    """What is grouped by what, of how many clusters, and what else is asked."""
     by = ", ".join(dimension.asked for dimension in group)
     many = "1 cluster" if clusters == 1 else f"{clusters:,} clusters"
     say(out, f"{many} by {by}" if by else many, indent=2, style="bold")
+    if words:
+        say(out, "; ".join(words), indent=2)
 
 
 def _print_period(out: Console, report: CostReport, words: str = "") -> None:
@@ -57,11 +81,14 @@ def _print_period(out: Console, report: CostReport, words: str = "") -> None:
 
 
 def _print_rest(
-    out: Console, grid: Grid | None, issues: Iterable[Issue], names: Mapping[str, str], *, quiet: bool
+    out: Console, grid: Grid | None, left_out: int, issues: Iterable[Issue], names: Mapping[str, str], *, quiet: bool
 ) -> None:
-    """The table, if there is one, and the notes below it."""
+    """The table, if there is one, and the notes below it. left_out: rows that cost nothing."""
     if grid is not None:
         print_grid(out, grid)
+    if left_out:
+        rows = "1 row that costs" if left_out == 1 else f"{left_out:,} rows that cost"
+        say(out, f"  left out: {rows} nothing; --format json and csv have all rows", indent=4)
     for note in dict.fromkeys(_note(issue, names) for issue in issues):
         say(out, f"  {note}", indent=4)
     out.print()
@@ -69,11 +96,12 @@ def _print_rest(
         say(out, "Figures are rounded on screen; --format json and csv have all six decimals.", style="dim")
 
 
-def _comparison_grid(comparison: Comparison, top: int | None) -> Grid:
-    """Costs of both periods, the change, and why it changed; rows and reasons add up as they are printed."""
+def _comparison_grid(comparison: Comparison, both: Sequence[ComparedRow]) -> Grid:
+    """Costs of both periods, the change, and why it changed; rows and reasons add up as they are printed.
+
+    both: rows and lines.
+    """
     group = comparison.question.costs.group
-    lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, top)
-    both = [*rows, *lines] if group else []
     grid = Grid([dimension.asked for dimension in group] or [""], ["before", "now", "change", *Change._fields])
     amounts = [*zip(*(_rounded_column(both, comparison.total, name) for name in ("before", "now")), strict=True)]
     reasons = round_table([row.counted for row in both] or [comparison.total.counted])
@@ -98,10 +126,8 @@ def _rounded_column(rows: Sequence[ComparedRow], total: ComparedRow, name: str) 
     return [*parts, *round_parts([whole])]
 
 
-def _grid(report: CostReport, top: int | None) -> Grid:
-    """Rows and lines, and the total of each step and of all; what is printed of a step adds up."""
-    lines, rows = arrange_report(report, DEFAULT_ORDER, top)
-    both = [*sorted(rows, key=lambda row: row.kind == REST), *lines]
+def _grid(report: CostReport, both: Sequence[CostRow]) -> Grid:
+    """Rows and lines (both), and the total of each step and of all; what is printed of a step adds up."""
     # A row of one component says which in its key, and has no hours.
     is_by_component = any(row.component for row in both)
     shown = [part for part in Component if not is_by_component and any(row.costs.of(part) for row in both)]

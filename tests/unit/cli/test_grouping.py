@@ -6,7 +6,7 @@ import pytest
 
 from kubetally.cli.grouping import GroupingOptions, grouped_question, level_of
 from kubetally.cli.options import Format
-from kubetally.domain.question.cost_question import DetailLevel, Idle
+from kubetally.domain.question.cost_question import DetailLevel, Idle, Split
 from kubetally.domain.question.steps import Step
 from kubetally.domain.window import Window
 from tests.errors import raises_code
@@ -24,6 +24,14 @@ def test_options_that_were_given_are_listed() -> None:
     assert GroupingOptions().given == []
     options = GroupingOptions(step=Step.DAY, filter="", idle=Idle.SEPARATE, share_labels="", top=3, compare=True)
     assert options.given == ["--step", "--filter", "--idle", "--share-labels", "--top", "--compare"]
+
+
+def test_words_say_what_is_not_at_its_default() -> None:
+    assert list(GroupingOptions(filter=" ", idle=Idle.SEPARATE, top=3).words()) == []
+    options = GroupingOptions(filter='pod:"a"', idle=Idle.NONE, share_labels="team:a", share_split=Split.WEIGHTED)
+    assert list(options.words()) == ['filter pod:"a"', "idle none", "shared team:a"]
+    both = GroupingOptions(share_namespaces="a,b", share_labels="team:a", share_split=Split.EVEN)
+    assert both.question("pod", WINDOW, None).words == ("shared a,b and team:a, split evenly",)
 
 
 def test_period_before_is_as_long_as_the_window() -> None:

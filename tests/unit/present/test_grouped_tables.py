@@ -60,7 +60,7 @@ def report(
 
 def figures(out: str, heading: str) -> tuple[list[list[Decimal]], list[Decimal]]:
     """The amounts of the rows of a table, and those of its last total."""
-    table = out.partition(heading)[2].partition("\n\n")[0].splitlines()[1:]
+    table = out.partition(heading)[2].partition("\n\n")[0].partition("\n  left out")[0].splitlines()[1:]
     amounts = [[Decimal(cell) for cell in line.split() if "." in cell] for line in table]
     return [its for its in amounts[:-1] if its], amounts[-1]
 
@@ -74,8 +74,37 @@ def test_rows_and_columns_add_up_as_printed(
     made = [row(number, amounts) for number, amounts in enumerate(rows)]
     print_grouped(report(made, [row(0, its, kind) for its, kind in zip(lines, kinds, strict=False)]), None, {"a": "a"})
     printed, total = figures(capsys.readouterr().out, "label:team  ")
-    assert [sum(column) for column in zip(*printed, strict=True)] == total
+    assert [sum(column) for column in zip(*printed, strict=True)] == total or not any(map(any, (*rows, *lines)))
     assert all(its[0] == sum(its[1:]) for its in (*printed, total) if len(its) > 1)
+
+
+def test_rows_that_cost_nothing_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row(0, (7_000_000,)), row(1, (0,)), row(2, (5, -5)), row(3, (0,))]
+    print_grouped(report(rows, [row(0, (0,), Kind.DIFFERENCE)]), None, {"a": "a"}, quiet=True)
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[3:] if line]
+    assert names == ["team-0", "team-2", "total", "left"]
+    print_grouped(report(rows, []), 1, {"a": "a"}, quiet=True)
+    out = capsys.readouterr().out
+    assert "(3 more)     0.00" in out
+    assert "left out" not in out
+
+
+def test_left_out_rows_are_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row(0, (7_000_000,)), row(1, (0,))]
+    print_grouped(report(rows, []), None, {"a": "a"}, quiet=True)
+    assert "  left out: 1 row that costs nothing; --format json and csv have all rows\n" in capsys.readouterr().out
+    print_grouped(report(rows[:1], []), None, {"a": "a"}, quiet=True)
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_words_of_the_question_are_below_the_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ('filter namespace:"shop"', "idle weighted")
+    made = report([row(0, (7_000_000,))], [])
+    print_grouped(made, None, {"a": "a"}, words)
+    print_comparison(comparison(made, made), None, {"a": "a"}, words)
+    assert capsys.readouterr().out.count('1 cluster by label:team\nfilter namespace:"shop"; idle weighted\n') == 2
+    print_grouped(made, None, {"a": "a"})
+    assert capsys.readouterr().out.startswith("1 cluster by label:team\n20-21 Nov 2026")
 
 
 def test_each_step_has_a_total_and_all_steps_the_sum(capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +170,7 @@ def test_reasons_of_a_change_add_up_as_printed(
     period = Window(START - 2 * DAY, START)
     print_comparison(comparison(report(was, [], window=period), report(then, [])), None, {"a": "a"})
     printed, total = figures(capsys.readouterr().out, "label:team  ")
-    assert [sum(column) for column in zip(*printed, strict=True)] == total
+    assert [sum(column) for column in zip(*printed, strict=True)] == total or not any(map(any, (*before, *now)))
     assert all(change == sum(reasons) for _, _, change, *reasons in (*printed, total))
 
 
@@ -151,6 +180,18 @@ def test_period_without_data_is_a_dash(capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     assert "before: 18-19 Nov 2026 (2 days, UTC), 0 of 48 h, no data" in out
     assert out.splitlines()[4].split() == ["team-0", "-", "7.00", *["-"] * 5]
+
+
+def test_comparison_counts_rows_that_cost_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row(0, (7_000_000,)), row(1, (0,))]
+    made = report(rows, [])
+    print_comparison(comparison(made, made), None, {"a": "a"}, quiet=True)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[4:] if line] == ["team-0", "total", "left"]
+    nothing = report([], [], window=Window(START - 2 * DAY, START), hours=0)
+    print_comparison(comparison(nothing, made), None, {"a": "a"}, quiet=True)
+    out = capsys.readouterr().out
+    assert "team-1  " in out, "what it cost before is unknown"
+    assert "left out" not in out
 
 
 def test_account_without_data_before_is_a_dash_beside_others(capsys: pytest.CaptureFixture[str]) -> None:
