@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -145,7 +146,10 @@ def test_csv_and_parquet_have_the_rows_of_the_report(stored: Home, tmp_path: Pat
     assert [line["total_cost"] for line in lines] == [f"{row['total_cost']:.6f}" for row in body["rows"]]
     file = tmp_path / "costs.parquet"
     assert stored.call("costs", *args, "--format", "parquet", "--output", str(file)).code == 0
-    assert pq.read_table(file).num_rows == len(lines)
+    table = pq.read_table(file)
+    assert table.num_rows == len(lines)
+    assert {*table["currency"].to_pylist(), *(line["currency"] for line in lines)} == {body["currency"]}
+    assert json.loads(table.schema.metadata[b"coverage"]) == body["coverage"]
     piped = stored.run("costs", "aurora", *WHOLE, "--by", "label:team", "--format", "csv")
     assert piped.out.startswith('"window_start","cloud_account_id","kind","label:team","total_cost"')
 

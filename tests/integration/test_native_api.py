@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -180,6 +181,19 @@ def test_export_has_the_rows_of_the_answer(client: TestClient[Any], question: di
     assert len(lines) == len(body["rows"])
     assert sum(Decimal(line["total_cost"]) for line in lines) == money(body["total"]["total_cost"])
     assert [line["total_cost"] for line in lines] == [f"{row['total_cost']:.6f}" for row in body["rows"]]
+
+
+@pytest.mark.parametrize("asked", [{"step": "day", "idle": "even"}, {"start": "2026-11-01", "end": "2026-11-02"}])
+def test_export_says_what_was_asked_and_how_much_is_covered(client: TestClient[Any], asked: dict[str, str]) -> None:
+    asked = {"group": "namespace", "filter": 'namespace:"team-01"|kind:"idle"', "share_labels": "app:app-1"} | asked
+    body = costs(client, **asked)
+    table = pq.read_table(io.BytesIO(export(client, **asked, format="parquet")))
+    question = {name: fact for name, fact in body["question"].items() if name not in {"order", "limit", "top"}}
+    assert json.loads(table.schema.metadata[b"question"]) == question
+    assert json.loads(table.schema.metadata[b"coverage"]) == body["coverage"]
+    assert table["currency"].to_pylist() == [body["currency"]] * len(body["rows"])
+    lines = csv.DictReader(io.StringIO(export(client, **asked).decode()))
+    assert [line["currency"] for line in lines] == [body["currency"]] * len(body["rows"])
 
 
 @pytest.mark.parametrize("group", [*PLAIN, "label:app", "cluster,kind", "namespace,Kind,component"])

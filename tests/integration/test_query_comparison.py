@@ -1,5 +1,6 @@
 """What a comparison reads: quantities behind costs, and both periods at one moment."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
@@ -21,7 +22,7 @@ from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.group import PLAIN, parse_group
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.report import CostRow
-from kubetally.domain.window import DAY, Window
+from kubetally.domain.window import DAY, Window, parse_instant
 from kubetally.query.costs import cost_rows
 from kubetally.query.export import comparison_table
 from kubetally.query.opening import open_duck
@@ -96,6 +97,18 @@ def test_columns_of_a_comparison_have_names_of_their_own(tmp_path: Path) -> None
             assert len(set(table.schema.names)) == len(table.schema.names)
             assert {"kind", *group.split(",")} <= set(table.schema.names)
             assert table.num_rows > 0
+            assert set(table["currency"].to_pylist()) == {"USD"}
+
+
+def test_file_of_a_comparison_says_what_is_covered(tmp_path: Path) -> None:
+    with LedgerReader(Home(tmp_path), open_duck) as reader:
+        found = LedgerReports(reader).compare(QUESTION)
+        metadata = comparison_table(found, found.rows).schema.metadata
+    question, now, before = (json.loads(metadata[name]) for name in (b"question", b"coverage", b"before"))
+    window, period = QUESTION.costs.window, QUESTION.before
+    assert Window(parse_instant(question["start"]), parse_instant(question["end"])) == window
+    assert Window(parse_instant(question["before_start"]), parse_instant(question["before_end"])) == period
+    assert (now["hours_covered"], before["hours_covered"]) == (0, 48)
 
 
 class Replacing(CoverageInMemory):

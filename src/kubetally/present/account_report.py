@@ -8,10 +8,9 @@ from msgspec import Struct
 from kubetally.domain import account_report
 from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.window import rfc3339
 from kubetally.present.bodies import Coverage, cost_names
-from kubetally.present.cost_report import LedgerIssue, Shown, filter_tree, issue_bodies
+from kubetally.present.cost_report import LedgerIssue, Shown, issue_bodies, question_fields
 
 
 class WindowQuestion(Struct, forbid_unknown_fields=True):
@@ -26,9 +25,7 @@ class WindowQuestion(Struct, forbid_unknown_fields=True):
     @classmethod
     def of(cls, question: CostQuestion, limit: int) -> "WindowQuestion":
         """The body of a question with pages of so many rows."""
-        tree = None if question.filter == EVERY_ROW else filter_tree(question.filter)
-        window = question.window
-        return cls(rfc3339(window.start), rfc3339(window.end), question.step, tree, limit)
+        return cls(**question_fields(cls, question), limit=limit)
 
 
 class LastError(Struct, forbid_unknown_fields=True):

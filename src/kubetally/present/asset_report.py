@@ -10,10 +10,9 @@ from kubetally.domain import asset_report
 from kubetally.domain.asset_report import ATTRIBUTES, IDENTITY
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
-from kubetally.domain.question.partial import EVERY_ROW
-from kubetally.domain.window import rfc3339
+from kubetally.domain.question.facts import filter_tree, window_facts
 from kubetally.present.bodies import Costs, Coverage, cost_names
-from kubetally.present.cost_report import LedgerIssue, Shown, filter_tree, issue_bodies
+from kubetally.present.cost_report import LedgerIssue, Shown, issue_bodies
 
 
 class AssetQuestion(Struct, forbid_unknown_fields=True):
@@ -88,11 +87,10 @@ def assets_body(report: asset_report.AssetReport, shown: Shown[asset_report.Asse
     total = (report.bill.total, *_measured(report.bill, report)) if is_known else (None,) * (1 + len(report.bill))
     return Assets(
         question=AssetQuestion(
-            rfc3339(question.window.start),
-            rfc3339(question.window.end),
-            list(question.group),
-            None if question.filter == EVERY_ROW else filter_tree(question.filter),
-            shown.limit,
+            **window_facts(question.window),
+            group=list(question.group),
+            filter=filter_tree(question.filter),
+            limit=shown.limit,
         ),
         currency=report.currency,
         total=AssetTotal(*map(_number, total)),

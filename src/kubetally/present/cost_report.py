@@ -11,9 +11,8 @@ from kubetally.domain import issues, report
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
 from kubetally.domain.question.arrange import Arranged, Order
-from kubetally.domain.question.cost_question import CostQuestion, Sharing
-from kubetally.domain.question.filter import AllOf, AnyOf, Condition, Filter
-from kubetally.domain.question.partial import EVERY_ROW
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.facts import question_facts
 from kubetally.domain.report import CostReport, CostRow
 from kubetally.domain.window import rfc3339
 from kubetally.present.bodies import Costs, Coverage, Efficiency, cost_names, ratios
@@ -227,37 +226,13 @@ def _step(step: report.StepSum) -> Step:
 
 def question_body(question: CostQuestion, shown: Shown[Any]) -> Question:
     """The question as understood."""
-    return Question(
-        rfc3339(question.window.start),
-        rfc3339(question.window.end),
-        [dimension.asked for dimension in question.group],
-        question.step,
-        None if question.filter == EVERY_ROW else filter_tree(question.filter),
-        question.idle,
-        *sharing_words(question.sharing),
-        [f"{'-' if order.is_descending else ''}{order.field}" for order in shown.order],
-        shown.limit,
-        shown.top,
-        None if question.as_of is None else rfc3339(question.as_of),
-    )
+    order = [f"{'-' if order.is_descending else ''}{order.field}" for order in shown.order]
+    return Question(**question_facts(question), order=order, limit=shown.limit, top=shown.top)
 
 
-def sharing_words(sharing: Sharing) -> tuple[list[str], list[str], str | None]:
-    """Namespaces, labels as `key:value`, and the split; None where nothing is shared."""
-    labels = [f"{key}:{value}" for key, value in sharing.labels]
-    return list(sharing.namespaces), labels, None if sharing.is_nothing else sharing.split
-
-
-def filter_tree(condition: Filter) -> dict[str, Any]:
-    """A filter as a tree: `and`, `or`, and comparisons with their position in the text."""
-    match condition:
-        case AllOf(parts):
-            return {"and": [filter_tree(part) for part in parts]}
-        case AnyOf(parts):
-            return {"or": [filter_tree(part) for part in parts]}
-        case Condition(field, op, values, key, position):
-            about = {} if key is None else {"key": key}
-            return {"field": field.value, **about, "op": op.value, "values": list(values), "position": position}
+def question_fields(body: type[Struct], question: CostQuestion) -> dict[str, Any]:
+    """The parts of a question that its body has."""
+    return {name: fact for name, fact in question_facts(question).items() if name in body.__struct_fields__}
 
 
 class Label(Struct, forbid_unknown_fields=True):
@@ -303,7 +278,7 @@ def labels_body(labels: report.LabelReport, shown: Shown[report.LabelCost]) -> L
     rows = [Label(row.key, row.dimension, row.rows, to_number(row.cost)) for row in shown.rows]
     costs = labels.report
     return Labels(
-        question=_label_question(costs.question, shown.limit),
+        question=LabelQuestion(**question_fields(LabelQuestion, costs.question), limit=shown.limit),
         currency=costs.currency,
         currency_assumed=costs.currency_assumed,
         total=Costs(*known_amounts(costs.bill, costs, is_known=costs.coverage.hours_covered > 0)),
@@ -314,14 +289,4 @@ def labels_body(labels: report.LabelReport, shown: Shown[report.LabelCost]) -> L
         assets_complete=costs.assets_complete,
         not_measured=cost_names(costs.not_measured),
         issues=issue_bodies(costs.issues),
-    )
-
-
-def _label_question(question: CostQuestion, limit: int) -> LabelQuestion:
-    return LabelQuestion(
-        rfc3339(question.window.start),
-        rfc3339(question.window.end),
-        None if question.filter == EVERY_ROW else filter_tree(question.filter),
-        limit,
-        None if question.as_of is None else rfc3339(question.as_of),
     )

@@ -10,13 +10,10 @@ from kubetally.domain import component as components
 from kubetally.domain import explanation as explained
 from kubetally.domain.booking_rules import RULE_IN_WORDS
 from kubetally.domain.money import to_number
-from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.report import REST, CostReport
 from kubetally.domain.row import CAUSE_IN_WORDS
-from kubetally.domain.window import rfc3339
 from kubetally.present.bodies import Costs, Coverage, Source, cost_names
-from kubetally.present.cost_report import LedgerIssue, filter_tree, issue_bodies, known_amounts, sharing_words
+from kubetally.present.cost_report import LedgerIssue, issue_bodies, known_amounts, question_fields
 
 _NAMES = ("namespace", "controller_kind", "controller", "pod", "container", "node")
 _HOURS = (
@@ -134,7 +131,7 @@ def explanation_body(explanation: explained.Explanation) -> ExplanationReport:
     report = explanation.report
     is_known = report.coverage.hours_covered > 0
     return ExplanationReport(
-        question=_question(report.question),
+        question=ExplainQuestion(**question_fields(ExplainQuestion, report.question)),
         currency=report.currency,
         currency_assumed=report.currency_assumed,
         total=Costs(**_amounts(report.bill, report, is_known=is_known)),
@@ -147,17 +144,6 @@ def explanation_body(explanation: explained.Explanation) -> ExplanationReport:
         assets_complete=report.assets_complete,
         not_measured=cost_names(report.not_measured),
         issues=issue_bodies(report.issues),
-    )
-
-
-def _question(question: CostQuestion) -> ExplainQuestion:
-    return ExplainQuestion(
-        rfc3339(question.window.start),
-        rfc3339(question.window.end),
-        None if question.filter == EVERY_ROW else filter_tree(question.filter),
-        question.idle,
-        *sharing_words(question.sharing),
-        None if question.as_of is None else rfc3339(question.as_of),
     )
 
 

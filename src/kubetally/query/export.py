@@ -1,7 +1,8 @@
 """Exports of the ledger as CSV or Parquet: the rows of an answer, or the stored rows themselves, batch by batch."""
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from kubetally.domain.compare import Change, ComparedRow, Comparison
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.question.cost_question import ExportFormat
+from kubetally.domain.question.facts import question_facts, window_facts
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.report import REST, CostReport, CostRow
 from kubetally.query.json_text import json_texts
@@ -19,6 +21,7 @@ from kubetally.query.sums import COSTS
 from kubetally.store.lake.schema import COUNTED_UP, VARIED
 
 _MONEY = pa.decimal128(18, 6)
+_CURRENCY = pa.field("currency", pa.string())
 ROWS_PER_GROUP = 20_480
 """Of a Parquet file; some 25 MB of ledger rows before they are encoded."""
 
@@ -27,14 +30,19 @@ _RATIOS = ("cpu_efficiency", "ram_efficiency", "total_efficiency")
 
 
 def report_table(report: CostReport, rows: Sequence[CostRow]) -> pa.Table:
-    """The rows of an answer as a table: step, account, kind, a column for each dimension, costs, hours, efficiency."""
+    """The rows of an answer as a table: step, account, kind, dimensions, costs, hours, efficiency, currency.
+
+    Its metadata has the question and the coverage as JSON, with the names of the API.
+    """
     fields = [
         pa.field("window_start", pa.timestamp("us", tz="UTC")),
         *_key_fields(report.question.group),
         *(pa.field(name, _MONEY) for name in ("total_cost", *COSTS, "waste")),
         *(pa.field(name, pa.float64()) for name in (*Hours._fields, *_RATIOS)),
+        _CURRENCY,
     ]
-    return _table_of([_values(row, report) for row in rows], fields)
+    about = {"question": question_facts(report.question), "coverage": _coverage_facts(report)}
+    return _table_of([_values(row, report) for row in rows], fields, about)
 
 
 def _values(row: CostRow, report: CostReport) -> Iterator[object]:
@@ -47,6 +55,7 @@ def _values(row: CostRow, report: CostReport) -> Iterator[object]:
     yield _amount(row.waste) if has_hours else None
     yield from row.hours if has_hours else [None] * len(row.hours)
     yield from row.efficiency
+    yield report.currency
 
 
 def _key_fields(group: Sequence[Dimension]) -> Iterator[pa.Field]:
@@ -72,29 +81,50 @@ def _has_kind(group: Sequence[Dimension]) -> bool:
 
 
 def comparison_table(comparison: Comparison, rows: Sequence[ComparedRow]) -> pa.Table:
-    """The rows of a comparison as a table: account, kind, a column for each dimension, costs, the change and why."""
+    """The rows of a comparison as a table: account, kind, dimensions, costs, the change and why, currency.
+
+    Its metadata has the question and the coverage of both periods as JSON, with the names of the API.
+    """
     group = comparison.question.costs.group
     reasons = ("change", *Change._fields)
     fields = [
         *_key_fields(group),
         *(pa.field(name, _MONEY) for name in ("before", "now", *reasons)),
+        _CURRENCY,
     ]
     values = [
         [
             *_key_values(row, group),
             *map(_known_amount, (row.before, row.now)),
             *map(_known_amount, [None] * len(reasons) if row.change is None else (row.change.total, *row.change)),
+            comparison.currency,
         ]
         for row in rows
     ]
-    return _table_of(values, fields)
+    before = {f"before_{name}": instant for name, instant in window_facts(comparison.question.before).items()}
+    about = {
+        "question": question_facts(comparison.question.costs) | before,
+        "coverage": _coverage_facts(comparison.now),
+        "before": _coverage_facts(comparison.before),
+    }
+    return _table_of(values, fields, about)
 
 
-def _table_of(rows: Sequence[Iterable[object]], fields: Sequence[pa.Field]) -> pa.Table:
-    """A table of rows of values."""
+def _coverage_facts(report: CostReport) -> dict[str, Any]:
+    """Hours of the window and hours with data, and the state of the least certain day; None without data."""
+    asked, covered = report.coverage.hours_asked, report.coverage.hours_covered
+    state = report.coverage.state if covered else None
+    return {"hours_asked": round(asked, 6), "hours_covered": round(covered, 6), "state": state}
+
+
+def _table_of(
+    rows: Sequence[Iterable[object]], fields: Sequence[pa.Field], about: Mapping[str, Mapping[str, Any]]
+) -> pa.Table:
+    """A table of rows of values. about: its metadata."""
     columns = zip(*rows, strict=True) if rows else [[] for _ in fields]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    metadata = {name: json.dumps(facts) for name, facts in about.items()}
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata))
 
 
 def _amount(micros: int) -> Decimal:
