@@ -154,6 +154,20 @@ def test_csv_and_parquet_have_the_rows_of_the_report(stored: Home, tmp_path: Pat
     assert piped.out.startswith('"window_start","cloud_account_id","kind","label:team","total_cost"')
 
 
+@pytest.mark.parametrize("level", ["summary", "namespace", "workload"])
+def test_parquet_of_a_level_is_of_each_cluster_as_csv_is(stored: Home, tmp_path: Path, level: str) -> None:
+    file = tmp_path / "costs.parquet"
+    args = ("costs", *WHOLE, "--by", level, "--format")
+    assert stored.call(*args, "parquet", "--output", str(file)).code == 0
+    names = ("cloud_account_id", "namespace", "controller_kind", "controller", "total_cost")
+    rows = pq.read_table(file).to_pylist()
+    lines = csv.DictReader(io.StringIO(stored.call(*args, "csv").out))
+    assert {row["cluster"] for row in rows} == set(CLUSTERS)
+    assert sorted([str(row.get(name) or "") for name in names] for row in rows) == sorted(
+        [line[name] for name in names] for line in lines
+    )
+
+
 def test_table_adds_up_and_names_what_has_no_value(stored: Home) -> None:
     done = stored.call("costs", *WHOLE, "--by", "cluster,label:team", "--step", "day", "--top", "2")
     assert done.code == 0, done.err

@@ -191,6 +191,8 @@ def grouped_question(
             "--format parquet is not for a terminal: give --output FILE, or pipe it into a program",
             code="parquet_on_terminal",
         )
+    if (level := level_of(by)) is not None and not options.given:  # of each cluster, as in the other formats
+        by = ",".join(("cluster", *GROUPS[level]))
     return options.question(by, window, as_of)
 
 
