@@ -56,6 +56,21 @@ def test_day_not_stored_at_that_time_is_missing(home: Home, upstream: tuple[Upst
     assert f"as of {then[:10]}" in home.call("costs", "aurora", *WHOLE, "--as-of", then).out
 
 
+@pytest.mark.parametrize("by", [(), ("--by", "namespace", "--step", "day")])
+def test_part_of_a_stored_day_is_missing_and_says_why(
+    home: Home, upstream: tuple[Upstream, Served], by: tuple[str, ...]
+) -> None:
+    added(home, upstream[1])
+    backfill(home)
+    window = ("--start", "2026-11-20T06:00:00Z", "--end", "2026-11-22T00:00:00Z")
+    printed = home.call("costs", "aurora", *window, *by, "--as-of", now()).out
+    assert "24 of 42 h" in printed
+    assert "only whole UTC days are stored; with --as-of begin and end the window at 00:00 UTC" in " ".join(
+        printed.split()
+    )
+    assert "20 Nov 2026 06:00-24:00 UTC" in printed
+
+
 def test_unreadable_days_of_one_account_leave_other_answers(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
     added(home, server)

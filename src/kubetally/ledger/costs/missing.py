@@ -28,6 +28,7 @@ class Live:
     metrics: InfrastructureSource | None = None
 
 
+_ONLY_WHOLE_DAYS = "only whole UTC days are stored; with --as-of begin and end the window at 00:00 UTC"
 OpenLive = Callable[[], AbstractAsyncContextManager[Live]]
 
 
@@ -110,12 +111,19 @@ def missing_as_of(
     stored: the windows of the days that were. place: where the source is, without credentials.
     """
     over = elapsed(window, whole_hour(as_of))
-    message = f"nothing was stored of it at {rfc3339(as_of)}"
+    nothing = f"nothing was stored of it at {rfc3339(as_of)}"
     gaps = spans_without([over], cuts=(span for span in stored if over.contains(span)))
-    issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in gaps]
+    issues = [
+        Issue(IssueKind.NOT_HELD, _ONLY_WHOLE_DAYS if _is_cut(gap, window) else nothing, place, gap) for gap in gaps
+    ]
     if over.is_empty:
         issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
     return LiveCosts(SourceIdentity(place), currency, (), tuple(issues))
+
+
+def _is_cut(gap: Window, window: Window) -> bool:
+    """Whether the window begins or ends within a day of the gap, which may be stored."""
+    return any(edge != midnight(edge) for edge in {gap.start, gap.end} & {window.start, window.end})
 
 
 async def fetch(
