@@ -201,6 +201,22 @@ def test_comparison_says_why_costs_changed(stored: Home, replay: ReplayServer) -
     assert f"{kept['total']['change']:.2f}" in printed.partition("\ntotal")[2]
 
 
+def test_periods_may_be_of_any_length_and_say_where_hours_are_missing(stored: Home) -> None:
+    whole = ("aurora", "--start", "2026-11-21", "--end", "2026-11-23", "--by", "namespace")
+    body = grouped(*whole, "--compare-with", "2026-11-20,2026-11-21", home=stored)
+    assert (body["question"]["before_start"], body["question"]["before_end"]) == (
+        "2026-11-20T00:00:00Z",
+        "2026-11-21T00:00:00Z",
+    )
+    assert "unequal_coverage" not in {issue["kind"] for issue in body["issues"]}
+    longer = grouped(*whole, "--compare-with", "2026-11-19,2026-11-21", home=stored)
+    (issue,) = (issue for issue in longer["issues"] if issue["kind"] == "unequal_coverage")
+    assert "1 account unequally, 24 of 48 hours before and 48 of 48 now" in issue["message"]
+    printed = stored.call("costs", *whole, "--compare-with", "2026-11-19,2026-11-21").out
+    assert "before: 19-20 Nov 2026 (2 days, UTC), 24 of 48 h, partial" in printed
+    assert "note: the periods cover 1 account unequally" in printed
+
+
 def test_period_without_answer_is_unknown(replay: ReplayServer) -> None:
     args = ("--url", replay.url_of("aurora"), "--start", "2026-11-20", "--end", "2026-11-21", "--by", "cluster")
     done = call("costs", *args, "--compare", *JSON)
@@ -225,7 +241,9 @@ def test_period_without_answer_is_unknown(replay: ReplayServer) -> None:
         (("--share-labels", "team"), "error: --share-labels: 'team' is not a label"),
         (("--share-namespaces", "a b"), "error: --share-namespaces: 'a b' is not the plain name"),
         (("--share-split", "even"), "error: --share-split: even says how shared cost is split"),
-        (("--compare", "--step", "day"), "error: --compare is of a whole window: omit --step"),
+        (("--compare", "--step", "day"), "error: a comparison is of a whole window: omit --step"),
+        (("--compare-with", "2026-09", "--step", "day"), "error: a comparison is of a whole window: omit --step"),
+        (("--compare-with", "2026-9"), "error: --compare-with: the window '2026-9' is not a month"),
         (("--top", "0"), "'0' is not a whole number from 1 to 10000"),
     ],
 )

@@ -117,6 +117,17 @@ def test_period_without_data_is_null(client: TestClient[Any]) -> None:
         assert [row[name] for name in ("before", "change", *PARTS)] == [None] * 6
 
 
+def test_missing_days_of_a_period_are_an_issue(home: Home, client: TestClient[Any]) -> None:
+    home.store(cluster_day(TWO, day=DAY - timedelta(days=1)))
+    days = {"start": "2026-11-20", "end": "2026-11-22", "before_start": "2026-11-19", "before_end": "2026-11-20"}
+    only_two = get(client, **days, filter=f'cluster:"{TWO}"', group="namespace")
+    assert "unequal_coverage" not in {issue["kind"] for issue in only_two["issues"]}
+    body = get(client, **days | {"before_start": "2026-11-18"}, filter=f'cluster:"{TWO}"')
+    (issue,) = (issue for issue in body["issues"] if issue["kind"] == "unequal_coverage")
+    assert (issue["accounts"], issue["days"], issue["is_missing_data"]) == ([TWO], 2, False)
+    assert "24 of 48 hours before and 48 of 48 now" in issue["message"]
+
+
 def test_account_without_data_in_a_period_is_null_there_and_named(home: Home) -> None:
     home.store(cluster_day(ONE, day=DAY - timedelta(days=1)))
     with native_client(home) as client:

@@ -49,7 +49,7 @@ def costs(
 
     Prints the cost of each component, where it went, and how efficiently it was used. The parts always add up to the
     total. Several clusters are read concurrently. Grouped by anything but summary, namespace and workload, or with an
-    option from --step to --compare, all clusters are one report: that of GET /api/v1/costs or compare.
+    option from --step to --compare-with, all clusters are one report: that of GET /api/v1/costs or compare.
 
     \b
     Examples:
@@ -58,6 +58,7 @@ def costs(
       kubetally costs prod staging --window yesterday
       kubetally costs --by label:team --step week --window 2026-11
       kubetally costs --by cluster,pod --filter 'namespace:"shop"' --top 10
+      kubetally costs --by namespace --window 2026-10 --compare-with 2026-09
     """
     settings = start_up(quiet=answer.quiet)
     instant, span = instant_of("--as-of", as_of), window.read()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli.answer_file import STDOUT
-from kubetally.cli.options import Format, read_option
+from kubetally.cli.options import Format, read_option, window_of
 from kubetally.domain.errors import RequestError
 from kubetally.domain.question.cost_question import GROUPS, CostQuestion, DetailLevel, Idle, Sharing, Split
 from kubetally.domain.question.steps import Step
@@ -69,6 +69,14 @@ Top = Annotated[
 Compare = Annotated[
     bool, typer.Option("--compare", help="Compare with the period of the same length before, and say what changed.")
 ]
+CompareWith = Annotated[
+    str | None,
+    typer.Option(
+        "--compare-with",
+        metavar="WINDOW",
+        help="Compare with this period, in the forms of --window: 2026-09, lastmonth or START,END.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,7 @@ class GroupingOptions:
     share_split: ShareSplit = None
     top: Top = None
     compare: Compare = False
+    compare_with: CompareWith = None
 
     @property
     def given(self) -> list[str]:
@@ -109,6 +118,7 @@ class GroupingOptions:
             "--share-split": self.share_split,
             "--top": self.top,
             "--compare": self.compare or None,
+            "--compare-with": self.compare_with,
         }
         return [option for option, value in options.items() if value is not None]
 
@@ -150,14 +160,20 @@ class GroupingOptions:
         return read_option("--share-split", self.share_split, lambda split: sharing_of(namespaces, labels, split))
 
     def _compared(self, costs: CostQuestion) -> "CompareQuestion | None":
-        if not self.compare:
+        if not self.compare and self.compare_with is None:
             return None
         if self.step is not None:
-            raise RequestError("--compare is of a whole window: omit --step", code="compare_has_no_step")
+            raise RequestError("a comparison is of a whole window: omit --step", code="compare_has_no_step")
         from kubetally.domain.compare import CompareQuestion
 
+        return CompareQuestion(costs, self._period_before(costs.window))
+
+    def _period_before(self, window: Window) -> Window:
+        """What is compared with. Raises RequestError."""
+        if self.compare_with is not None:
+            return read_option("--compare-with", self.compare_with, window_of)
         try:
-            return CompareQuestion(costs, costs.window.before())
+            return window.before()
         except OverflowError:
             raise RequestError(
                 "--compare: there is no time before this window to compare with: give a later --start",

@@ -1,14 +1,15 @@
 """What changed between two periods, and why: more was used, its price rose, it is new, or it is gone."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
 from typing import Any, Final, Literal, NamedTuple
 
 from kubetally.domain.allocation import Kind
+from kubetally.domain.compared_periods import PeriodCosts, unequal_coverage
 from kubetally.domain.component import Component
-from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.issues import Issue
 from kubetally.domain.money import sum_of_known, unlike_currencies
 from kubetally.domain.quantity import quantity
 from kubetally.domain.question.arrange import Figures, Order, arrange, split_lines
@@ -79,37 +80,12 @@ class ComparedRow:
         return self.change or Change(new=self.now or 0, gone=-(self.before or 0))
 
 
-class PeriodCosts(NamedTuple):
-    """What accounts cost in a period. covered: those that have covered hours in it."""
-
-    report: CostReport
-    covered: Collection[str]
-
-    @property
-    def is_known(self) -> bool:
-        """Whether any hour is covered."""
-        return self.report.coverage.hours_covered > 0
-
-    @property
-    def total(self) -> int | None:
-        """Micros of all rows."""
-        return self.report.bill.total if self.is_known else None
-
-    def cost_of(self, row: CostRow | None, same: CostRow) -> int | None:
-        """Micros of a row; of one that the period lacks, 0 if it would have it. same: the row of either period."""
-        if not self.is_known:
-            return None
-        if row is not None:
-            return row.costs.total
-        return 0 if same.account_id is None or same.account_id in self.covered else None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """What changed. before, now: the answers for both periods, without their rows.
 
     total: all rows and lines added up. rows, lines: in no order.
-    one_sided: what says which accounts have covered hours in one period only.
+    unequal: what says which accounts the periods cover unequally.
     """
 
     question: CompareQuestion
@@ -119,13 +95,13 @@ class Comparison:
     total: ComparedRow
     rows: tuple[ComparedRow, ...]
     lines: tuple[ComparedRow, ...]
-    one_sided: tuple[Issue, ...]
+    unequal: tuple[Issue, ...]
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """Those of both periods, each once, behind those of accounts that are covered in one period only."""
+        """Those of both periods, each once, behind those of accounts that the periods cover unequally."""
         of_before = (issue for issue in self.before.issues if issue not in self.now.issues)
-        return (*self.one_sided, *self.now.issues, *of_before)
+        return (*self.unequal, *self.now.issues, *of_before)
 
 
 def compare(question: CompareQuestion, before: PeriodCosts, now: PeriodCosts) -> Comparison:
@@ -147,7 +123,7 @@ def compare(question: CompareQuestion, before: PeriodCosts, now: PeriodCosts) ->
         total=_total(rows, before.total, now.total),
         rows=tuple(others),
         lines=tuple(lines),
-        one_sided=tuple(_one_sided(before, now)),
+        unequal=tuple(unequal_coverage(before, now)),
     )
 
 
@@ -212,23 +188,6 @@ def _compared(before: PeriodCosts, old: CostRow | None, now: PeriodCosts, new: C
 def _total(rows: Iterable[ComparedRow], before: int | None, now: int | None) -> ComparedRow:
     change = None if before is None or now is None else _sum(row.counted for row in rows)
     return ComparedRow((), None, None, before, now, change)
-
-
-def _one_sided(before: PeriodCosts, now: PeriodCosts) -> Iterator[Issue]:
-    """Issues that name the accounts that are covered in one period only; none where a whole period is not covered."""
-    if not (before.is_known and now.is_known):
-        return
-    sides = (
-        (before, now, "the period before has no covered hour of {}: what they cost now is new in the total"),
-        (now, before, "now has no covered hour of {}: what they cost before is gone in the total"),
-    )
-    for lacking, other, words in sides:
-        if accounts := sorted(set(other.covered) - set(lacking.covered)):
-            window = lacking.report.window
-            days = len(accounts) * sum(1 for _ in window.days())
-            many = "1 account" if len(accounts) == 1 else f"{len(accounts):,} accounts"
-            about = {"accounts": accounts, "days": days}
-            yield Issue(IssueKind.WINDOW_WITHOUT_DATA, words.format(many), None, window, None, about)
 
 
 def _rest(rows: Sequence[ComparedRow], group: Sequence[Dimension]) -> ComparedRow:

@@ -52,6 +52,7 @@ class IssueKind(StrEnum):
     SOURCE_WARNING = "source_warning"
     HOURS_NOT_CHECKED = "hours_not_checked"
     NO_REQUESTS = "no_requests"
+    UNEQUAL_COVERAGE = "unequal_coverage"
 
 
 MISSING_DATA = frozenset(

@@ -5,7 +5,8 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 from kubetally import logs
-from kubetally.domain.compare import CompareQuestion, Comparison, PeriodCosts, compare
+from kubetally.domain.compare import CompareQuestion, Comparison, compare
+from kubetally.domain.compared_periods import PeriodCosts
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import StoreError
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
@@ -134,9 +135,13 @@ class LedgerReports:
             yield StepSum(step, totals[step.start] if coverage.hours_covered else None, coverage)
 
 
-def _covered(snapshot: Snapshot) -> frozenset[str]:
-    """The accounts that have covered hours."""
-    return frozenset(day.account_id for day in snapshot.readable if day.hours_covered > 0)
+def _covered(snapshot: Snapshot) -> dict[str, float]:
+    """The covered hours of each account that has any."""
+    hours = defaultdict[str, float](float)
+    for day in snapshot.readable:
+        if day.hours_covered > 0:
+            hours[day.account_id] += day.hours_covered
+    return dict(hours)
 
 
 def _rounded(sums: Sums) -> Sums:

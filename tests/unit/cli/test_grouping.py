@@ -42,6 +42,22 @@ def test_period_before_is_as_long_as_the_window() -> None:
     assert asked.compared.before == Window(START - timedelta(days=3), START)
 
 
+def test_period_to_compare_with_is_any_window() -> None:
+    asked = GroupingOptions(compare_with="2026-09").question("pod", WINDOW, None)
+    assert asked.compared is not None
+    assert asked.compared.before == Window(datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC))
+    assert GroupingOptions(compare_with="2026-09").given == ["--compare-with"]
+
+
+@pytest.mark.parametrize(
+    ("period", "code"),
+    [("2026-13", "invalid_window"), ("2999-01", "future_window"), ("2026-09-01,2026-09-01", "invalid_window")],
+)
+def test_bad_period_names_its_option(period: str, code: str) -> None:
+    with raises_code(code, match="^--compare-with: the window "):
+        GroupingOptions(compare_with=period).question("pod", WINDOW, None)
+
+
 @pytest.mark.parametrize("option", ["share_namespaces", "share_labels"])
 def test_too_many_to_share_name_their_option(option: str) -> None:
     many = ",".join(f"a{at}:b" if option == "share_labels" else f"a{at}" for at in range(51))

@@ -13,12 +13,12 @@ from kubetally.domain.compare import (
     Change,
     CompareQuestion,
     Comparison,
-    PeriodCosts,
     arrange_comparison,
     change_of,
     compare,
     usage_change,
 )
+from kubetally.domain.compared_periods import PeriodCosts
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours
 from kubetally.domain.issues import IssueKind
@@ -75,7 +75,8 @@ def compared(
 ) -> Comparison:
     """covered: the accounts with covered hours before, and now. hours: of the period before."""
     was = report(before, BEFORE, covered=hours, currency="USD" if hours else None)
-    return compare(QUESTION, PeriodCosts(was, covered[0]), PeriodCosts(report(now), covered[1]))
+    hours_of = [dict.fromkeys(accounts, 24.0) for accounts in covered]
+    return compare(QUESTION, PeriodCosts(was, hours_of[0]), PeriodCosts(report(now), hours_of[1]))
 
 
 def cpu(cost: int, used: float | None) -> CostRow:
@@ -182,7 +183,7 @@ def test_rest_counts_what_is_known() -> None:
 
 def test_unlike_currencies_are_not_compared() -> None:
     with raises_code("unlike_currencies", match="EUR and USD"):
-        compare(QUESTION, PeriodCosts(report([], BEFORE, currency="EUR"), "a"), PeriodCosts(report([]), "a"))
+        compare(QUESTION, *(PeriodCosts(one, {"a": 24}) for one in (report([], BEFORE, currency="EUR"), report([]))))
 
 
 def test_largest_change_comes_first_and_the_rest_is_one_row() -> None:

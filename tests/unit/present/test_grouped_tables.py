@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubetally.domain.allocation import Kind
-from kubetally.domain.compare import CompareQuestion, Comparison, PeriodCosts, compare
+from kubetally.domain.compare import CompareQuestion, Comparison, compare
+from kubetally.domain.compared_periods import PeriodCosts
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.efficiency import NO_HOURS, RatedHours
 from kubetally.domain.issues import Issue, IssueKind
@@ -158,7 +159,8 @@ def _fields(made: CostReport) -> dict[str, object]:
 def comparison(before: CostReport, now: CostReport, covered: Sequence[str] = ("1", "2")) -> Comparison:
     """covered: the accounts with data in the period before."""
     question = CompareQuestion(now.question, before.question.window)
-    return compare(question, PeriodCosts(before, covered), PeriodCosts(now, ["1", "2"]))
+    hours = dict.fromkeys(("1", "2"), 48.0)
+    return compare(question, PeriodCosts(before, dict.fromkeys(covered, 48.0)), PeriodCosts(now, hours))
 
 
 @given(before=ROWS, now=ROWS)

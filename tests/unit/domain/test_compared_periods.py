@@ -1,0 +1,43 @@
+"""Periods of a comparison that are covered unequally."""
+
+from dataclasses import replace
+
+import pytest
+
+from kubetally.domain.compared_periods import PeriodCosts, unequal_coverage
+from kubetally.domain.issues import IssueKind
+from kubetally.domain.window import DAY, Window
+from tests.unit.domain.test_compare import BEFORE, NOW, report
+
+
+def period(window: Window, **covered: float) -> PeriodCosts:
+    made = report([], window)
+    return PeriodCosts(replace(made, coverage=replace(made.coverage, hours_covered=sum(covered.values()))), covered)
+
+
+def test_accounts_with_hours_missing_in_one_period_are_named() -> None:
+    before = period(BEFORE, a=24, b=24, c=18.5, d=12)
+    (issue,) = unequal_coverage(before, period(NOW, a=24, b=6, c=24, d=12))
+    assert (issue.kind, issue.window) == (IssueKind.UNEQUAL_COVERAGE, NOW)
+    assert issue.facts == {"accounts": ["b", "c"], "days": 2}
+    assert issue.message == (
+        "the periods cover 2 accounts unequally, 42.5 of 48 hours before and 30 of 48 now: a part of the change comes "
+        "from hours without data"
+    )
+
+
+@pytest.mark.parametrize("hours", [12, 24])
+def test_share_of_the_period_decides_where_lengths_differ(hours: float) -> None:
+    longer = Window(NOW.start, NOW.start + 2 * DAY)
+    assert not [*unequal_coverage(period(BEFORE, a=hours), period(longer, a=2 * hours))]
+    (issue,) = unequal_coverage(period(BEFORE, a=hours), period(longer, a=hours))
+    assert f"1 account unequally, {hours} of 24 hours before and {hours} of 48 now" in issue.message
+
+
+def test_account_of_one_period_is_said_once() -> None:
+    (issue,) = unequal_coverage(period(BEFORE, a=24), period(NOW, a=24, b=12))
+    assert (issue.kind, issue.facts["accounts"]) == (IssueKind.WINDOW_WITHOUT_DATA, ["b"])
+
+
+def test_period_without_data_has_no_change_to_explain() -> None:
+    assert not [*unequal_coverage(period(BEFORE), period(NOW, a=12))]
