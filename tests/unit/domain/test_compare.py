@@ -93,6 +93,11 @@ def test_components_without_a_quantity_change_by_price_alone() -> None:
     assert change_of(before, now) == Change(price=10)
 
 
+def test_change_of_idle_is_price_as_sources_state_no_hours_of_it() -> None:
+    before, now = (row(costs=Costs(cpu=cost, ram=cost), kind=Kind.IDLE) for cost in (50, 80))
+    assert change_of(before, now) == Change(price=60)
+
+
 def test_without_a_price_before_all_is_price() -> None:
     for old, new in ((0.0, 5.0), (None, 5.0), (5.0, None)):
         assert change_of(cpu(100, old), cpu(160, new)) == Change(price=60)
