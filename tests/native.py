@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from litestar.testing import TestClient
 
 from kubetally.domain.collection import CollectedDay
@@ -63,3 +64,33 @@ def native_client(home: Home, open_engine: OpenEngine = open_duck) -> Iterator[T
     with LedgerReader(home, open_engine) as reader, TestClient(native_app(reader, home.accounts)) as client:
         client.headers["Secret"] = SECRET
         yield client
+
+
+@pytest.fixture
+def client(home: Home) -> Iterator[TestClient[Any]]:
+    """A client of the native API over the home of a module."""
+    with native_client(home) as client:
+        yield client
+
+
+def body_of(client: TestClient[Any], path: str, **parameters: Any) -> dict[str, Any]:
+    """The body of an answer of the native API about `DAYS`, unless the parameters name others."""
+    response = client.get(f"/api/v1/{path}", params=DAYS | parameters)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def all_pages(client: TestClient[Any], path: str, key: str, **parameters: Any) -> dict[str, Any]:
+    """The body of the first page, with the rows of all pages in its list `key`."""
+    body = body_of(client, path, **parameters)
+    while body["next"]:
+        page = body_of(client, path, **parameters, cursor=body["next"])
+        body[key] += page[key]
+        body["next"] = page["next"]
+    return body
+
+
+def money(amount: float | str | None) -> Decimal:
+    """An amount of a body, exactly; 0 where it has none."""
+    return Decimal(str(amount or 0)).quantize(Decimal("1e-6"))

@@ -6,8 +6,10 @@ from tests.integration.object_stores import object_store
 from tests.integration.small_disk import small_disk
 from tests.integration.spark_cluster import spark, spark_url
 from tests.integration.upstream import home, upstream
+from tests.native import client
 
 __all__ = [
+    "client",
     "database",
     "home",
     "object_store",

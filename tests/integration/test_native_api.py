@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +20,7 @@ from kubetally.domain.window import rfc3339
 from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
 from kubetally.web.v1.cursor import read_cursor, write_cursor
 from tests.cluster_days import cluster_day
-from tests.native import COLLECTED, DAYS, ONE, Home, native_client
+from tests.native import COLLECTED, DAYS, ONE, Home, body_of, money
 
 PATH = "/api/v1/costs"
 KNOWN_VALUES = {Field.KIND: "idle", Field.COMPONENT: "cpu"}
@@ -44,21 +43,8 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-@pytest.fixture
-def client(home: Home) -> Iterator[TestClient[Any]]:
-    with native_client(home) as client:
-        yield client
-
-
 def costs(client: TestClient[Any], **parameters: Any) -> dict[str, Any]:
-    response = client.get(PATH, params=DAYS | parameters)
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
-
-
-def money(amount: float | None) -> Decimal:
-    return Decimal(str(amount or 0)).quantize(Decimal("1e-6"))
+    return body_of(client, "costs", **parameters)
 
 
 def total(rows: list[dict[str, Any]]) -> Decimal:

@@ -17,7 +17,7 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Costs
 from kubetally.domain.row import Cause, Row
 from tests.cluster_days import DAY, cluster_day
-from tests.native import DAYS, ONE, TWO, Home, native_client
+from tests.native import DAYS, ONE, TWO, Home, all_pages, body_of, money, native_client
 from tests.served import NOON_AFTER
 from tests.service import account
 
@@ -37,20 +37,9 @@ def asking(home: Home) -> Iterator[Ask]:
     with native_client(home) as client:
 
         def ask(path: str, key: str = "", **parameters: object) -> dict[str, Any]:
-            response = client.get(f"/api/v1/{path}", params=DAYS | parameters)
-            assert response.status_code == 200, response.text
-            body: dict[str, Any] = response.json()
-            while key and body["next"]:
-                more = client.get(f"/api/v1/{path}", params=DAYS | parameters | {"cursor": body["next"]}).json()
-                body[key] += more[key]
-                body["next"] = more["next"]
-            return body
+            return all_pages(client, path, key, **parameters) if key else body_of(client, path, **parameters)
 
         yield ask
-
-
-def money(amount: float | None) -> Decimal:
-    return Decimal(str(amount or 0)).quantize(Decimal("1e-6"))
 
 
 def total(rows: list[dict[str, Any]], name: str = "total_cost") -> Decimal:

@@ -13,7 +13,7 @@ from kubetally.domain.asset import Asset, AssetDetails, AssetType
 from kubetally.domain.collection import ASSETS_DAMAGED, window_of
 from kubetally.domain.component import Costs
 from tests.cluster_days import DAY, cluster_day
-from tests.native import DAYS, ONE, TWO, Home, native_client
+from tests.native import DAYS, ONE, TWO, Home, all_pages, money, native_client
 from tests.served import NOON_AFTER
 
 NEXT_DAY = date(2026, 11, 21)
@@ -65,20 +65,9 @@ def asking(home: Home) -> Iterator[Any]:
     with native_client(home) as client:
 
         def ask(**parameters: object) -> dict[str, Any]:
-            response = client.get("/api/v1/assets", params=DAYS | parameters)
-            assert response.status_code == 200, response.text
-            body: dict[str, Any] = response.json()
-            while body["next"]:
-                page = client.get("/api/v1/assets", params=DAYS | parameters | {"cursor": body["next"]}).json()
-                body["rows"] += page["rows"]
-                body["next"] = page["next"]
-            return body
+            return all_pages(client, "assets", "rows", **parameters)
 
         yield ask
-
-
-def money(amount: float | None) -> Decimal:
-    return Decimal(str(amount or 0)).quantize(Decimal("1e-6"))
 
 
 def total(body: dict[str, Any]) -> Decimal:

@@ -1,8 +1,6 @@
 """`/api/v1/compare`: what changed between two periods, and why."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import pytest
 from litestar.testing import TestClient
 
 from tests.cluster_days import DAY, cluster_day
-from tests.native import ONE, TWO, Home, native_client
+from tests.native import ONE, TWO, Home, body_of, money, native_client
 
 NOW = {"start": "2026-11-21", "end": "2026-11-22"}
 BEFORE = {"start": "2026-11-20", "end": "2026-11-21"}
@@ -26,21 +24,8 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-@pytest.fixture
-def client(home: Home) -> Iterator[TestClient[Any]]:
-    with native_client(home) as client:
-        yield client
-
-
 def get(client: TestClient[Any], path: str = "compare", **parameters: Any) -> dict[str, Any]:
-    response = client.get(f"/api/v1/{path}", params=parameters)
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
-
-
-def money(amount: float | None) -> Decimal:
-    return Decimal(str(amount or 0)).quantize(Decimal("1e-6"))
+    return body_of(client, path, **parameters)
 
 
 def identity(row: dict[str, Any]) -> tuple[Any, ...]:

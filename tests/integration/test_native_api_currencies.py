@@ -1,6 +1,6 @@
 """A filter on the currency leaves out what is in others: days, hours, facts and accounts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import HOUR, rfc3339
 from tests.cluster_days import DAY, cluster_day
-from tests.native import COLLECTED, DAYS, ONE, TWO, Home, native_client
+from tests.native import COLLECTED, DAYS, ONE, TWO, Home, body_of
 from tests.served import NOON_AFTER
 from tests.service import account
 
@@ -40,17 +40,8 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-@pytest.fixture
-def client(home: Home) -> Iterator[TestClient[Any]]:
-    with native_client(home) as client:
-        yield client
-
-
 def ask(client: TestClient[Any], path: str = "costs", text: str = "", **more: str) -> dict[str, Any]:
-    response = client.get(f"/api/v1/{path}", params=DAYS | {"filter": text} | more)
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
+    return body_of(client, path, filter=text, **more)
 
 
 @pytest.mark.parametrize(

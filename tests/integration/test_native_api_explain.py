@@ -1,6 +1,5 @@
 """`/api/v1/explain`: a figure down to the rows of the ledger that make it."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +11,7 @@ from litestar.testing import TestClient
 from kubetally.domain.collection import window_of
 from kubetally.sources.opencost.client import day_requests
 from tests.cluster_days import DAY, cluster_day
-from tests.native import DAYS, ONE, TWO, Home, native_client
+from tests.native import ONE, TWO, Home, body_of, money
 
 FIGURES = [
     {},
@@ -34,26 +33,13 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-@pytest.fixture
-def client(home: Home) -> Iterator[TestClient[Any]]:
-    with native_client(home) as client:
-        yield client
-
-
 def get(client: TestClient[Any], path: str = "explain", **parameters: Any) -> dict[str, Any]:
-    response = client.get(f"/api/v1/{path}", params=DAYS | parameters)
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
+    return body_of(client, path, **parameters)
 
 
 def amounts(rows: list[dict[str, Any]]) -> dict[str, Decimal]:
     names = [name for name in (rows[0] if rows else {}) if name.endswith("_cost")]
     return {name: sum((money(row[name]) for row in rows), Decimal()) for name in names}
-
-
-def money(amount: float | None) -> Decimal:
-    return Decimal(str(amount or 0)).quantize(Decimal("1e-6"))
 
 
 @pytest.mark.parametrize("figure", FIGURES)

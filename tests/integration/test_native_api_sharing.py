@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from tests.native import DAYS, Home, native_client
+from tests.native import DAYS, Home, body_of, money
 
 SHARES = [
     {"share_namespaces": "team-00"},
@@ -26,21 +25,8 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-@pytest.fixture
-def client(home: Home) -> Iterator[TestClient[Any]]:
-    with native_client(home) as client:
-        yield client
-
-
 def ask(client: TestClient[Any], path: str = "costs", **parameters: Any) -> dict[str, Any]:
-    response = client.get(f"/api/v1/{path}", params=DAYS | parameters)
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
-
-
-def money(amount: float | str | None) -> Decimal:
-    return Decimal(str(amount or 0)).quantize(Decimal("1e-6"))
+    return body_of(client, path, **parameters)
 
 
 def total(rows: list[dict[str, Any]], name: str = "total_cost") -> Decimal:
