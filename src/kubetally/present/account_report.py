@@ -44,7 +44,7 @@ class ClusterSource(Struct, forbid_unknown_fields=True):
 
 
 class DaysProgress(Struct, forbid_unknown_fields=True):
-    """Days of the window. `failing`: without stored costs, and the last attempt failed."""
+    """Days of the window."""
 
     stored: int
     failing: int

@@ -51,12 +51,7 @@ class _AssetKey:
 
 @dataclass
 class AssetRow(AssetHours, Costs, _AssetKey):
-    """An asset over its days, or a group of assets, whose `attributes` are empty.
-
-    `outside_cost`: what assets of the type other cost, which is in no component and in no total. `adjustment`: part of
-    the costs. `discount`: fraction that was taken off CPU and RAM; null where it differs. `share`: of the total.
-    `asset_days`: how many days of assets are in it.
-    """
+    """An asset over its days, or a group of assets."""
 
     outside_cost: float | None
     adjustment: float
@@ -66,7 +61,7 @@ class AssetRow(AssetHours, Costs, _AssetKey):
 
 
 class Assets(Struct, forbid_unknown_fields=True):
-    """The rows, highest cost first. `count`: on all pages; `next`: the cursor of the next page."""
+    """The rows, highest cost first."""
 
     question: AssetQuestion
     currency: str | None

@@ -63,7 +63,7 @@ class BalanceStep(BalanceFigures, _Step):
 
 
 class Balance(Struct, forbid_unknown_fields=True):
-    """The rows by step and component. `count`: of rows on all pages; `next`: the cursor of the next page."""
+    """The rows by step and component."""
 
     question: WindowQuestion
     currency: str | None

@@ -16,7 +16,7 @@ from kubetally.present.cost_report import LedgerIssue, Question, RowKey, Shown, 
 
 
 class CompareQuestion(Question):
-    """The question as understood; `before_start`, `before_end`: the period before."""
+    """The question as understood."""
 
     before_start: str
     before_end: str
@@ -41,7 +41,7 @@ class Change:
 
 @dataclass
 class ChangedRow(Change, RowKey):
-    """One row. `kind`: null where every kind is in it, `rest` for what is not in the top, with its `count`."""
+    """One row."""
 
     count: int | UnsetType = field(default_factory=lambda: UNSET)
 
@@ -55,7 +55,7 @@ class Period(Struct, forbid_unknown_fields=True):
 
 
 class ChangeReport(Struct, forbid_unknown_fields=True):
-    """What changed. `count`: of rows without lines, on all pages; `next`: the cursor of the next page.
+    """What changed.
 
     `coverage`, `assets_complete` and `not_measured` are of now, `before` has those of the period before.
     """

@@ -23,10 +23,7 @@ _Row = TypeVar("_Row")
 
 @dataclass
 class Usage:
-    """Hours allocated, requested and used, and traffic in bytes; null where unknown or of some components only.
-
-    Waste is the cost of what was requested and not used.
-    """
+    """Hours allocated, requested and used, traffic and waste; null where unknown or of some components only."""
 
     cpu_core_hours: float | None
     cpu_core_request_hours: float | None
@@ -59,7 +56,7 @@ class RowKey:
 
 @dataclass
 class Row(Total, RowKey):
-    """One row. `kind`: null where every kind is in it, `rest` for what is not in the top. `share`: of the total."""
+    """One row."""
 
     share: float | None
     window_start: str | UnsetType = field(default_factory=lambda: UNSET)
@@ -130,7 +127,7 @@ class Question(Struct, forbid_unknown_fields=True):
 
 
 class Report(Struct, forbid_unknown_fields=True):
-    """What accounts cost. `count`: of rows without lines, on all pages; `next`: the cursor of the next page."""
+    """What accounts cost."""
 
     question: Question
     currency: str | None
@@ -255,10 +252,7 @@ class LabelQuestion(Struct, forbid_unknown_fields=True):
 
 
 class Labels(Struct, forbid_unknown_fields=True):
-    """The keys of labels, highest cost first. `count`: on all pages; `next`: the cursor of the next page.
-
-    `total`: of all rows that pass the filter, which several keys may have, or none.
-    """
+    """The keys of labels, highest cost first. Rows of the total may have several of the keys, or none."""
 
     question: LabelQuestion
     currency: str | None

@@ -52,12 +52,7 @@ class _Line:
 
 @dataclass
 class LedgerLine(Costs, _Line):
-    """A row of the ledger, with its cost in the figure. `kind`: `rest` for all that are not listed, with `count`.
-
-    `idle_share`: the part of the cost that is shared idle, null where idle is not shared. `given_share`: the part of
-    `shared_cost` that the question shares, null where it shares nothing. Hours and bytes: null where unknown. `rules`:
-    the booking rules that it follows; `given_in_words`: what it is given instead of a rule.
-    """
+    """A row of the ledger, with its cost in the figure; one of kind `rest` for all that are not listed."""
 
     idle_share: float | None
     given_share: float | None

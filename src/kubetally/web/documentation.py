@@ -1,6 +1,7 @@
 """`/docs` and `/openapi.json`: the API for people and for programs. The page loads nothing from elsewhere."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from litestar import Litestar, Request, Router, get
@@ -10,10 +11,12 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response import Redirect, Response
 
+from kubetally.present.meanings import MEANINGS, OWN_MEANINGS
 from kubetally.web.html import AnyRequest, page, text
 
 API_VERSION: Final = "2"
 METROCULUS: Final = "/metroculus/v2"
+NATIVE: Final = "/api/v1"
 SWAGGER: Final = f"{METROCULUS}/swagger"
 
 
@@ -37,7 +40,37 @@ def openapi_config() -> OpenAPIConfig:
 
 def document(app: Litestar) -> bytes:
     """The OpenAPI document, as `openapi.json` in this folder has it."""
-    return (json.dumps(app.openapi_schema.to_schema(), indent=2, sort_keys=True) + "\n").encode()
+    return (json.dumps(describe(app.openapi_schema.to_schema()), indent=2, sort_keys=True) + "\n").encode()
+
+
+def describe(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with the meaning of each key that an answer of the native API has."""
+    schemas = document["components"]["schemas"]
+    paths = [verbs for path, verbs in document["paths"].items() if path.startswith(NATIVE)]
+    described = {
+        name: schemas[name] | {"properties": _described(name, schemas[name].get("properties", {}))}
+        for name in _named_in(paths, schemas, set())
+    }
+    return document | {"components": document["components"] | {"schemas": schemas | described}}
+
+
+def _described(schema: str, properties: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    meanings = MEANINGS | OWN_MEANINGS.get(schema, {})
+    return {
+        key: about | {"description": meanings[key]} if key in meanings else about for key, about in properties.items()
+    }
+
+
+def _named_in(part: Any, schemas: Mapping[str, Any], names: set[str]) -> set[str]:
+    """The schemas that a part of a document refers to, themselves or by others. names: those known already."""
+    if isinstance(part, Mapping):
+        name = str(part.get("$ref", "")).rpartition("/")[2]
+        if name and name not in names:
+            names.add(name)
+            _named_in(schemas[name], schemas, names)
+    for each in part.values() if isinstance(part, Mapping) else part if isinstance(part, list) else ():
+        _named_in(each, schemas, names)
+    return names
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -65,7 +98,7 @@ class _Page(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         if self._page is None:
-            self._page = documentation(openapi_schema)
+            self._page = documentation(describe(openapi_schema))
         return self._page
 
 
@@ -115,8 +148,8 @@ def _default(schema: dict[str, Any]) -> str:
 def _named_type(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", ())
     rows = "".join(
-        f"<tr><td><code>{text(key)}</code></td><td>{_type(property_)}</td>"
-        f"<td>{'' if key in required else 'optional'}</td></tr>"
+        f"<tr><td><code>{text(key)}</code></td><td>{_type(property_)}{'' if key in required else ', optional'}</td>"
+        f"<td>{text(property_.get('description', ''))}</td></tr>"
         for key, property_ in schema.get("properties", {}).items()
     )
     return (

@@ -1,5 +1,6 @@
 """The OpenAPI document is in git, and the service answers as it says."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from kubetally.present.meanings import MEANINGS, OWN_MEANINGS
 from kubetally.query.opening import open_duck
 from kubetally.query.reader import LedgerReader
 from kubetally.samples.replay import ReplayServer
@@ -34,6 +36,43 @@ def test_document_is_that_in_git(tmp_path: Path) -> None:
     if os.environ.get("WRITE_GOLDEN"):
         GOLDEN.write_bytes(document)
     assert document == GOLDEN.read_bytes()
+
+
+def native_api() -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The parameters of `/api/v1`, and the properties of each schema of its answers."""
+    document = json.loads(GOLDEN.read_bytes())
+    operations = [verbs["get"] for path, verbs in document["paths"].items() if path.startswith("/api/v1/")]
+    schemas = dict[str, dict[str, Any]]()
+
+    def collect(part: Any) -> None:
+        for name in re.findall(r"#/components/schemas/(\w+)", json.dumps(part)):
+            if name not in schemas:
+                schema = document["components"]["schemas"][name]
+                schemas[name] = schema["properties"]
+                collect(schema)
+
+    collect(operations)
+    return [parameter for operation in operations for parameter in operation["parameters"]], schemas
+
+
+def test_every_key_and_parameter_of_the_native_api_has_a_meaning() -> None:
+    parameters, schemas = native_api()
+    assert {"Report", "Row", "Coverage", "ProblemDetails"} <= schemas.keys()
+    keys = [(name, key) for name, its in schemas.items() for key, about in its.items() if not _is_a_line(about)]
+    assert keys == []
+    assert [parameter["name"] for parameter in parameters if not _is_a_line(parameter)] == []
+
+
+def test_every_meaning_is_of_a_key() -> None:
+    _, schemas = native_api()
+    assert [name for name, its in OWN_MEANINGS.items() if its.keys() - schemas[name].keys()] == []
+    shared = {key for name, its in schemas.items() for key in its.keys() - OWN_MEANINGS.get(name, {}).keys()}
+    assert MEANINGS.keys() - shared == set()
+
+
+def _is_a_line(about: dict[str, Any]) -> bool:
+    text = about.get("description", "")
+    return text.endswith(".") and "\n" not in text
 
 
 CHECKS = [

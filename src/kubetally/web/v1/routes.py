@@ -1,11 +1,12 @@
 """The routes of the native API. All read the lake only, and take the operator's secret."""
 
-from typing import Any, Final
+from typing import Any
 
 from litestar import Router
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from kubetally.web.documentation import NATIVE
 from kubetally.web.secret import Secret
 from kubetally.web.v1.assets import assets_endpoint
 from kubetally.web.v1.balance import balance_endpoint
@@ -19,11 +20,9 @@ from kubetally.web.v1.explain import explain_endpoint
 from kubetally.web.v1.exports import exports_endpoint
 from kubetally.web.v1.labels import labels_endpoint
 
-PREFIX: Final = "/api/v1"
-
 
 def native_api(api: NativeApi, secret: Secret) -> Router:
-    """The routes, all under `PREFIX`."""
+    """The routes, all under `NATIVE`."""
 
     def require(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         """Raises Problem, without the secret."""
@@ -31,7 +30,7 @@ def native_api(api: NativeApi, secret: Secret) -> Router:
             raise problem_of(failure)
 
     return Router(
-        PREFIX,
+        NATIVE,
         route_handlers=[
             clusters_endpoint(api),
             costs_endpoint(api),
