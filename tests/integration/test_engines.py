@@ -37,6 +37,7 @@ from kubetally.query.engine import Engine
 from kubetally.query.joined import JoinedCluster, JoinedReader
 from kubetally.query.opening import open_spark
 from kubetally.query.reports import LedgerReports
+from kubetally.query.unknown_shared import unknown_shared
 from kubetally.store.lake.encode import allocation_tables
 from kubetally.store.lake.schema import ALLOCATIONS
 from kubetally.store.lake.upgrade import ADDED
@@ -194,6 +195,10 @@ def test_shared_cost_is_the_same_on_both_engines(spark: Engine, duckdb: Engine, 
     days = [allocation_table(cluster_day(id_ * 8, rows=rich_rows(shift))) for shift, id_ in enumerate("ab")]
     rows = pa.concat_tables(table.append_column("day", pa.array([FIRST] * len(table), pa.date32())) for table in days)
     check_alike(spark, duckdb, ibis.memtable(rows), query(group, idle=Idle.WEIGHTED, sharing=sharing))
+    more = Sharing((*sharing.namespaces, "nosuch"), (*sharing.labels, ("team", "nosuch")))
+    issues = [unknown_shared(engine.run, ibis.memtable(rows), more) for engine in (spark, duckdb)]
+    assert issues[0] == issues[1]
+    assert len(issues[0]) >= 2
 
 
 def check_alike(spark: Engine, duckdb: Engine, rows: ir.Table, question: CostQuestion) -> None:

@@ -168,6 +168,18 @@ def test_parquet_of_a_level_is_of_each_cluster_as_csv_is(stored: Home, tmp_path:
     )
 
 
+def test_what_matches_nothing_is_told(stored: Home) -> None:
+    args = ("costs", "aurora", *WHOLE, "--by", "namespace", "--share-namespaces", "kube-systen")
+    words = "no workload of the window is in the shared namespace 'kube-systen'"
+    assert f"  note: {words}\n" in stored.call(*args).out
+    done = stored.call(*args, "--format", "csv")
+    assert (done.code, done.err) == (0, f"warning: {words}\n")
+    assert stored.call(*args, "--format", "csv", "--quiet").err == ""
+    body = grouped(*args[1:], "--filter", 'namespace:"nosuch"', home=stored)
+    assert (body["rows"], body["total"]["total_cost"]) == ([], 0)
+    assert "no row of the window passes the filter" in [issue["message"] for issue in body["issues"]]
+
+
 def test_table_adds_up_and_names_what_has_no_value(stored: Home) -> None:
     done = stored.call("costs", *WHOLE, "--by", "cluster,label:team", "--step", "day", "--top", "2")
     assert done.code == 0, done.err

@@ -8,6 +8,7 @@ from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
 from kubetally.cli.asking import print_body
 from kubetally.cli.options import Format
+from kubetally.domain.issues import IssueKind
 from kubetally.domain.question.cost_question import ExportFormat
 from kubetally.domain.status import Status
 from kubetally.present.grid import escaped
@@ -93,7 +94,7 @@ def _show_report(
     from kubetally.query.export import export_table, report_table
 
     _write(export_table(report_table(report, [*lines, *rows]), ExportFormat(output.value)), output)
-    _warn_of_missing(report.issues, quiet=quiet)
+    _warn(report.issues, quiet=quiet)
 
 
 def _show_comparison(
@@ -117,7 +118,7 @@ def _show_comparison(
     from kubetally.query.export import comparison_table, export_table
 
     _write(export_table(comparison_table(comparison, [*lines, *rows]), ExportFormat(output.value)), output)
-    _warn_of_missing(comparison.issues, quiet=quiet)
+    _warn(comparison.issues, quiet=quiet)
 
 
 def _exit_code(reports: "Sequence[CostReport]", failed: "Sequence[Failed]", count: int, *, strict: bool) -> int:
@@ -158,10 +159,10 @@ def _write(pieces: Iterable[bytes], output: Format) -> None:
             sys.stdout.buffer.write(piece)
 
 
-def _warn_of_missing(issues: "Iterable[Issue]", *, quiet: bool) -> None:
-    """What is missing, on standard error: such a file has no place for it."""
+def _warn(issues: "Iterable[Issue]", *, quiet: bool) -> None:
+    """What is missing or matches nothing, on standard error: such a file has no place for it."""
     for issue in issues:
-        if issue.is_missing_data and not quiet:
+        if (issue.is_missing_data or issue.kind is IssueKind.NO_MATCH) and not quiet:
             warn(issue.message)
 
 

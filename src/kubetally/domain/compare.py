@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 from kubetally.domain.allocation import Kind
 from kubetally.domain.compared_periods import PeriodCosts, unequal_coverage
 from kubetally.domain.component import Component
-from kubetally.domain.issues import Issue
+from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import sum_of_known, unlike_currencies
 from kubetally.domain.quantity import quantity
 from kubetally.domain.question.arrange import Figures, Order, arrange, split_lines
@@ -99,9 +99,14 @@ class Comparison:
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """Those of both periods, each once, behind those of accounts that the periods cover unequally."""
-        of_before = (issue for issue in self.before.issues if issue not in self.now.issues)
-        return (*self.unequal, *self.now.issues, *of_before)
+        """Those of both periods, each once, behind those of accounts that the periods cover unequally.
+
+        What matches no row in one period only is no issue: it is new or gone.
+        """
+        now, before = self.now.issues, self.before.issues
+        of_now = (issue for issue in now if issue.kind is not IssueKind.NO_MATCH or issue in before)
+        of_before = (issue for issue in before if issue.kind is not IssueKind.NO_MATCH and issue not in now)
+        return (*self.unequal, *of_now, *of_before)
 
 
 def compare(question: CompareQuestion, before: PeriodCosts, now: PeriodCosts) -> Comparison:

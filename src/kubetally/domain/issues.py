@@ -53,6 +53,7 @@ class IssueKind(StrEnum):
     HOURS_NOT_CHECKED = "hours_not_checked"
     NO_REQUESTS = "no_requests"
     UNEQUAL_COVERAGE = "unequal_coverage"
+    NO_MATCH = "no_match"
 
 
 MISSING_DATA = frozenset(

@@ -53,7 +53,7 @@ class AccountReports:
             self._reader.coverage(snapshot, question.window),
             known.currencies,
             _total(known),
-            issues_of_snapshot(snapshot),
+            issues_of_snapshot(snapshot, question.filter),
         )
 
     def _summary(
@@ -87,7 +87,8 @@ class AccountReports:
         days = [
             day for account, known in _by_account(snapshot) for day in _days_of(account, known.days, hours, missing)
         ]
-        return CoverageReport(question, days, self._reader.coverage(snapshot, window), issues_of_snapshot(snapshot))
+        issues = issues_of_snapshot(snapshot, question.filter)
+        return CoverageReport(question, days, self._reader.coverage(snapshot, window), issues)
 
 
 def _by_account(snapshot: Snapshot) -> Iterator[tuple[ListedAccount, WindowDays]]:

@@ -15,7 +15,7 @@ from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.ledger.ports.lake import AssetScans, StoredRows
 from kubetally.query.accounts import Accounts, for_currency
 from kubetally.query.comparison import ledger_changes
-from kubetally.query.issues import issues_of_errors, issues_of_snapshot, unmeasured
+from kubetally.query.issues import issues_of_errors, issues_of_no_row, issues_of_snapshot, unmeasured
 from kubetally.query.reader import LedgerReader
 from kubetally.query.snapshot import Snapshot
 
@@ -52,7 +52,11 @@ class AssetReports:
             coverage=self._reader.coverage(snapshot, question.window),
             assets_complete=bool(readable) and all(day.assets_complete for day in readable),
             not_measured=unknown.union(unmeasured(snapshot.facts, len(readable))),
-            issues=(*issues_of_snapshot(snapshot), *issues_of_errors(damaged)),
+            issues=(
+                *([] if rows else issues_of_no_row(snapshot, question.filter)),
+                *issues_of_snapshot(snapshot, question.filter),
+                *issues_of_errors(damaged),
+            ),
         )
 
     def _rows(self, snapshot: Snapshot, question: AssetQuestion) -> list[AssetRow]:

@@ -56,7 +56,7 @@ class BalanceReports:
             rows=tuple(row for step in steps for row in _rows(booked, step, has_start=question.step is not None)),
             steps=tuple(self._step(step, snapshot, booked) for step in steps if question.step is not None),
             not_measured=frozenset(unmeasured(snapshot.facts, len(snapshot.readable))),
-            issues=issues_of_snapshot(snapshot),
+            issues=issues_of_snapshot(snapshot, question.filter),
         )
 
     def _booked(self, snapshot: Snapshot, window: Window) -> _Booked:

@@ -1,24 +1,30 @@
 """Reports of the ledger: what accounts cost, grouped as asked, from stored days alone. All calls block."""
 
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from kubetally import logs
 from kubetally.domain.compare import CompareQuestion, Comparison, compare
 from kubetally.domain.compared_periods import PeriodCosts
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import StoreError
+from kubetally.domain.issues import Issue
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
-from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
+from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Sharing
 from kubetally.domain.question.steps import steps_of
 from kubetally.domain.question.top import with_top
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add
 from kubetally.query.comparison import snapshots_of_one_moment
-from kubetally.query.issues import issues_of_snapshot, unmeasured
+from kubetally.query.issues import issues_of_no_row, issues_of_snapshot, unmeasured
 from kubetally.query.reader import AnswerReader
 from kubetally.query.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from ibis import ir
+
+_T = TypeVar("_T")
 _log = logs.get_logger(__name__)
 
 
@@ -50,9 +56,8 @@ class LedgerReports:
         facts = snapshot.facts
         readable = len(snapshot.readable)
         not_measured = frozenset(unmeasured(facts, readable))
-        lines, rows = split_lines(
-            row for row in self._rows(snapshot, question) if row.component is None or row.component not in not_measured
-        )
+        found = self._rows(snapshot, question)
+        lines, rows = split_lines(row for row in found if row.component is None or row.component not in not_measured)
         both = [*rows, *lines]
         return CostReport(
             question=question,
@@ -67,7 +72,11 @@ class LedgerReports:
             lines=tuple(lines),
             workloads=_rounded(Sums(*add([row for row in both if row.component is None]))),
             waste=sum(row.waste for row in both),
-            issues=issues_of_snapshot(snapshot),
+            issues=(
+                *([] if found else issues_of_no_row(snapshot, question.filter)),
+                *self._unknown_shared(snapshot, question.sharing),
+                *issues_of_snapshot(snapshot, question.filter),
+            ),
             steps=tuple(self._steps(snapshot, question, both)),
         )
 
@@ -117,12 +126,26 @@ class LedgerReports:
         from kubetally.query.costs import cost_rows
 
         engine, about = self._reader.engine, (question, snapshot.accounts, snapshot.currency)
+        return self._compute(
+            snapshot, lambda rows: cost_rows(engine.run, rows, *about, run_prepared=engine.run_prepared)
+        )
+
+    def _unknown_shared(self, snapshot: Snapshot, sharing: Sharing) -> Sequence[Issue]:
+        """Issues that name what is shared and no workload has."""
+        if sharing.is_nothing or not snapshot.has_rows:
+            return ()
+        from kubetally.query.unknown_shared import unknown_shared
+
+        return self._compute(snapshot, lambda rows: unknown_shared(self._reader.engine.run, rows, sharing))
+
+    def _compute(self, snapshot: Snapshot, compute: "Callable[[ir.Table], _T]") -> _T:
+        """What is computed of the sums of a snapshot, or of its rows where these can't be read."""
         try:
             if (sums := self._reader.sums(snapshot)) is not None:
-                return cost_rows(engine.run, sums, *about, run_prepared=engine.run_prepared)
+                return compute(sums)
         except StoreError as error:  # its files may be damaged or removed meanwhile
             _log.warning("roll_up_not_used", code=error.code, error=str(error))
-        return cost_rows(engine.run, self._reader.rows(snapshot), *about, run_prepared=engine.run_prepared)
+        return compute(self._reader.rows(snapshot))
 
     def _steps(self, snapshot: Snapshot, question: CostQuestion, rows: Sequence[CostRow]) -> Iterator[StepSum]:
         if question.step is None:
