@@ -94,9 +94,9 @@ def _rows(count: int) -> str:
 
 
 def _names(line: LedgerLine) -> list[str]:
-    """The cells of a row; one that is no workload has its kind in place of a namespace."""
-    first = line.namespace or "" if line.kind is Kind.WORKLOAD else line.kind.value
-    return [line.day.isoformat(), line.account, first, line.pod or ""]
+    """The cells of a row; one that is no workload has its kind before its namespace, if it has any."""
+    kind = [] if line.kind is Kind.WORKLOAD else [line.kind.value]
+    return [line.day.isoformat(), line.account, " ".join(filter(None, [*kind, line.namespace])), line.pod or ""]
 
 
 def _about(line: LedgerLine) -> str:

@@ -62,6 +62,11 @@ def test_rows_of_usual_names_fit_in_100_columns(capsys: pytest.CaptureFixture[st
         assert name in words
 
 
+def test_namespace_of_a_line_stands_behind_its_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = table(capsys, IDLE._replace(kind=Kind.UNMOUNTED, namespace="shop-unmounted-pvcs"))
+    assert rows[1].startswith("unmounted shop-unmounted-pvcs  ")
+
+
 def test_names_of_a_row_are_on_two_lines(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [" ".join(line.split()) for line in table(capsys, DIFFERENCE, IDLE, WORKLOAD)]
     assert rows == [
