@@ -69,7 +69,8 @@ def test_currency_of_nobody_covers_nothing(client: TestClient[Any], more: dict[s
     assert (body["total"]["total_cost"], body["currency"], body["assets_complete"]) == (None, None, False)
     assert body["coverage"] == {"hours_asked": 0, "hours_covered": 0, "state": None}
     assert [(step["total_cost"], step["coverage"]["hours_asked"]) for step in body["steps"]] == [(None, 0)] * 2
-    assert (body["rows"], body["issues"]) == ([], [])
+    messages = [issue["message"] for issue in body["issues"]]
+    assert (body["rows"], messages) == ([], ["no account passes the filter"])
 
 
 def test_account_without_data_may_be_of_any_currency(home: Home, client: TestClient[Any]) -> None:
