@@ -53,12 +53,12 @@ def lines() -> list[Line]:
         fresh.run(prepared_source.write_days, small, "1", "1")
         with prepared_source.serving(large, 0) as url:
             cases = {"bare": bare, "alone": some_days_alone, "collector": some_days, "twice": twice_the_days}
-            found = fresh.in_turns(cases, large, url, times=_TURNS)
+            figures = fresh.in_turns(cases, large, url, times=_TURNS)
         with prepared_source.serving(small, _LATENCY_SECONDS) as url:
             many = fresh.in_turns({"many": many_clusters}, small, url, times=_TURNS)["many"]
-    rates = {name: one["rows"] / one["seconds"] for name, one in found.items()}
+    rates = {name: figure["rows"] / figure["seconds"] for name, figure in figures.items()}
     share = rates["collector"] / rates["bare"]
-    growth = found["twice"]["peak_bytes"] / found["collector"]["peak_bytes"]
+    growth = figures["twice"]["peak_bytes"] / figures["collector"]["peak_bytes"]
     bound = _MANY * _PHASES * _LATENCY_SECONDS / _AT_ONCE
 
     def line(what: str, figure: str, target: str = "", reached: bool | None = None) -> Line:
@@ -79,7 +79,7 @@ def lines() -> list[Line]:
         ),
         line(
             f"peak memory, {2 * _DAYS} days beside {_DAYS}",
-            f"{found['twice']['peak_bytes'] / 2**20:.0f} MiB, {growth:.2f}x",
+            f"{figures['twice']['peak_bytes'] / 2**20:.0f} MiB, {growth:.2f}x",
             f"under {_MOST_GROWTH:g}x",
             growth < _MOST_GROWTH,
         ),
@@ -112,7 +112,7 @@ def bare(folder: str, _: str) -> dict[str, float]:
         tables.append(allocation_tables([day])[0])
     with tempfile.TemporaryDirectory() as made:
         files.write(DiskStorage(Path(made)), FIRST, tables, ALLOCATION_FILE)
-    return _measured(began, sum(table.num_rows for table in tables))
+    return _measure(began, sum(table.num_rows for table in tables))
 
 
 def some_days_alone(_: str, url: str) -> dict[str, float]:
@@ -140,7 +140,7 @@ def _collect(url: str, clusters: int, days: int, **more: int) -> dict[str, float
         settings = replace(Settings(), home=home, collect_at_once=_AT_ONCE, **more)
         with open_ledger(settings) as ledger:
             organization = ledger.accounts.organization().id
-            ids = [_added(ledger, organization, url, number) for number in range(clusters)]
+            ids = [_add_account(ledger, organization, url, number) for number in range(clusters)]
             assert ledger.lake.url  # loads what reads and writes it
         dues = [Due(Reason.MISSING, FIRST + timedelta(days=day), id_) for day in range(days) for id_ in ids]
 
@@ -149,20 +149,20 @@ def _collect(url: str, clusters: int, days: int, **more: int) -> dict[str, float
 
         began = time.perf_counter()
         report = run_on_uvloop(with_collector(settings, _Later(), work))
-        found = _measured(began, sum(one.rows for one in report.collected))
-        found["peak_bytes"] += min(settings.collect_processes, usable_cores()) * _peak(resource.RUSAGE_CHILDREN)
+        figures = _measure(began, sum(one.rows for one in report.collected))
+        figures["peak_bytes"] += min(settings.collect_processes, usable_cores()) * _peak(resource.RUSAGE_CHILDREN)
     assert not report.failed, report.failed[0]
-    return {**found, "days": len(report.collected)}
+    return {**figures, "days": len(report.collected)}
 
 
-def _added(ledger: Ledger, organization: str, url: str, number: int) -> str:
+def _add_account(ledger: Ledger, organization: str, url: str, number: int) -> str:
     name = f"cluster-{number:03}"
     place = SourceUrl.parse(f"{url}/{name}")
     account = Account(str(uuid4()), organization, name, AccountType.KUBERNETES_CNR, kubecost_url=place)
     return ledger.accounts.add(account).id
 
 
-def _measured(began: float, rows: int) -> dict[str, float]:
+def _measure(began: float, rows: int) -> dict[str, float]:
     seconds = time.perf_counter() - began
     return {
         "seconds": seconds,

@@ -38,8 +38,8 @@ def lines() -> list[Line]:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'kubetally.db'}"
         facts = _fill(url)
-        found = fresh.in_turns({"facts": from_facts, "heads": from_heads}, url, times=_TURNS)
-    now, before = (found[case]["seconds"] * 1e3 for case in ("facts", "heads"))
+        figures = fresh.in_turns({"facts": from_facts, "heads": from_heads}, url, times=_TURNS)
+    now, before = (figures[case]["seconds"] * 1e3 for case in ("facts", "heads"))
     return [
         Line("coverage", "the coverage", f"{CLUSTERS} clusters x {DAYS} days on SQLite, {facts:,} facts"),
         Line("coverage", "before: state of every day, then heads for what unsettled days lack", f"{before:.0f} ms"),
@@ -61,7 +61,7 @@ def from_facts(url: str) -> dict[str, float]:
         missing = coverage.issues(_FIRST, end=_END, kinds=MISSING_DATA)
         return sum(map(len, days.values())), len(missing), coverage.fact_sums(_FIRST, end=_END)
 
-    return _timed(url, read)
+    return _time(url, read)
 
 
 def from_heads(url: str) -> dict[str, float]:
@@ -77,10 +77,10 @@ def from_heads(url: str) -> dict[str, float]:
         missing = [one for one in held if any(issue.is_missing_data for issue in one.head.issues)]
         return len(days), len(missing), ()
 
-    return _timed(url, read)
+    return _time(url, read)
 
 
-def _timed(url: str, read: Callable[[Coverage], tuple[int, int, Sequence[FactSum]]]) -> dict[str, float]:
+def _time(url: str, read: Callable[[Coverage], tuple[int, int, Sequence[FactSum]]]) -> dict[str, float]:
     seconds = []
     with open_meta(url, _KEYS, clock=SystemClock()) as meta:
         for _ in range(_TIMES_A_TURN):

@@ -39,17 +39,17 @@ def lines() -> list[Line]:
         size = fresh.run(large_day.write, folder)
         fresh.run(same_everywhere, folder)
         cases = {
-            "shared": shared,
+            "shared": divide_idle,
             "ours": ours,
             "peer": dicts,
             "peer, collector off": dicts_without_collector,
             "decoding": decoding,
         }
-        found = fresh.in_turns(cases, folder, times=_TIMES)
-    seconds = {name: one["seconds"] for name, one in found.items()}
+        figures = fresh.in_turns(cases, folder, times=_TIMES)
+    seconds = {name: figure["seconds"] for name, figure in figures.items()}
     megabytes, rows = size["bytes"] / 1e6, size["rows"]
     ratio, without = (seconds[name] / seconds["ours"] for name in ("peer", "peer, collector off"))
-    memory = {name: one["peak_bytes"] / size["bytes"] for name, one in found.items()}
+    memory = {name: figure["peak_bytes"] / size["bytes"] for name, figure in figures.items()}
 
     def line(what: str, figure: str, target: str = "", reached: bool | None = None) -> Line:
         return Line("decode_and_book", what, figure, target, reached)
@@ -67,9 +67,9 @@ def lines() -> list[Line]:
         ),
         line(
             "idle cost shared among the rows, beside decode and book",
-            f"{found['shared']['seconds'] * 1e3:.0f} ms, {found['shared']['share']:.1%}",
+            f"{figures['shared']['seconds'] * 1e3:.0f} ms, {figures['shared']['share']:.1%}",
             "under 5%",
-            found["shared"]["share"] < 0.05,
+            figures["shared"]["share"] < 0.05,
         ),
         line(
             "limit: msgspec to typed rows, nothing else",
@@ -83,31 +83,31 @@ def lines() -> list[Line]:
 def ours(folder: str) -> dict[str, float]:
     """One reading and booking, as `CostModelSource.read` and `book` do it once the bytes are there."""
     allocations, assets = (answer_of(file.read_bytes()) for file in large_day.files_in(folder))
-    with _measured() as found:
+    with _measure() as figures:
         booking = booked_answers(allocations, assets, *large_day.DAY)
     assert booking.assets_complete
-    return found
+    return figures
 
 
-def shared(folder: str) -> dict[str, float]:
+def divide_idle(folder: str) -> dict[str, float]:
     """Idle cost shared among the rows of the day, once they are in the order in which they are stored."""
     allocations, assets = (answer_of(file.read_bytes()) for file in large_day.files_in(folder))
-    with _measured() as booked:
+    with _measure() as booked:
         booking = booked_answers(allocations, assets, *large_day.DAY)
     order = order_rows(booking.rows)
-    with gc_paused(), _measured() as found:
+    with gc_paused(), _measure() as figures:
         shares = share_idle(booking.rows, order)
     assert sum(shares.cpu_weighted) == booking.kind_costs(Kind.IDLE).cpu
-    return {**found, "share": found["seconds"] / booked["seconds"]}
+    return {**figures, "share": figures["seconds"] / booked["seconds"]}
 
 
 def dicts(folder: str) -> dict[str, float]:
     """The peer, as Python runs by itself."""
     allocations, assets = (file.read_bytes() for file in large_day.files_in(folder))
-    with _measured() as found:
+    with _measure() as figures:
         booked = peer.book(allocations, assets, *large_day.DAY, hours=24.0)
     assert booked.assets_complete
-    return found
+    return figures
 
 
 def dicts_without_collector(folder: str) -> dict[str, float]:
@@ -119,10 +119,10 @@ def dicts_without_collector(folder: str) -> dict[str, float]:
 def decoding(folder: str) -> dict[str, float]:
     """What no reading in Python can be quicker than: the typed rows alone."""
     allocations, assets = (answer_of(file.read_bytes()) for file in large_day.files_in(folder))
-    with _measured() as found:
+    with _measure() as figures:
         kept = decode_booked(allocations), decode_assets(assets)
     assert all(kept)
-    return found
+    return figures
 
 
 def same_everywhere(folder: str) -> dict[str, int]:
@@ -191,10 +191,10 @@ def answer_of(body: bytes) -> Answer:
 
 
 @contextmanager
-def _measured() -> Iterator[dict[str, float]]:
+def _measure() -> Iterator[dict[str, float]]:
     """Seconds of what is done inside, and the most memory that the whole process ever had."""
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     began = time.perf_counter()
-    yield found
-    found["seconds"] = time.perf_counter() - began
-    found["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+    yield figures
+    figures["seconds"] = time.perf_counter() - began
+    figures["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT

@@ -16,7 +16,7 @@ import httpx
 import pyarrow.parquet as pq
 
 from bench import fresh
-from bench.query import SECRET, Server, home_of_fleet, served
+from bench.query import SECRET, Server, home_of_fleet, serve
 from bench.table import Line
 from kubetally.settings import Settings
 from kubetally.store.lake.schema import ALLOCATIONS
@@ -32,15 +32,15 @@ def lines() -> list[Line]:
     """COPY and the service, each in a process of its own, in turns; then clients that do not read."""
     home = home_of_fleet()
     first, end = _window(home)
-    found = fresh.in_turns({"copy": copied, "export": exported}, home, str(first), str(end), times=_TURNS)
-    rates = {name: one["rows"] / one["seconds"] for name, one in found.items()}
-    assert found["copy"]["rows"] == found["export"]["rows"]
-    ratio, peak = rates["export"] / rates["copy"], found["export"]["peak_mib"]
+    figures = fresh.in_turns({"copy": copy_rows, "export": export_rows}, home, str(first), str(end), times=_TURNS)
+    rates = {name: figure["rows"] / figure["seconds"] for name, figure in figures.items()}
+    assert figures["copy"]["rows"] == figures["export"]["rows"]
+    ratio, peak = rates["export"] / rates["copy"], figures["export"]["peak_mib"]
     slow = fresh.run(read_slowly, home, str(first), str(end))
     return [
         Line(
             "export",
-            f"all {found['export']['rows']:,.0f} rows of {DAYS} days as Parquet over HTTP, beside DuckDB's COPY",
+            f"all {figures['export']['rows']:,.0f} rows of {DAYS} days as Parquet over HTTP, beside DuckDB's COPY",
             f"{rates['export']:,.0f} rows/s, COPY {rates['copy']:,.0f}: {ratio:.2f}x",
             "at least 0.5x",
             ratio >= 0.5,
@@ -48,12 +48,12 @@ def lines() -> list[Line]:
         Line(
             "export",
             "the file",
-            f"{found['export']['mib']:.0f} MiB, COPY {found['copy']['mib']:.0f} MiB",
+            f"{figures['export']['mib']:.0f} MiB, COPY {figures['copy']['mib']:.0f} MiB",
         ),
         Line(
             "export",
             "peak memory of the server",
-            f"{peak:.0f} MiB; DuckDB's COPY {found['copy']['peak_mib']:.0f} MiB",
+            f"{peak:.0f} MiB; DuckDB's COPY {figures['copy']['peak_mib']:.0f} MiB",
             f"under {_MOST_MIB} MiB",
             peak < _MOST_MIB,
         ),
@@ -65,7 +65,7 @@ def lines() -> list[Line]:
     ]
 
 
-def copied(home: str, first: str, end: str) -> dict[str, float]:
+def copy_rows(home: str, first: str, end: str) -> dict[str, float]:
     """DuckDB's COPY of the same rows and columns, on two threads, to a file."""
     import duckdb
 
@@ -80,9 +80,9 @@ def copied(home: str, first: str, end: str) -> dict[str, float]:
         return _file(target, time.perf_counter() - began) | {"peak_mib": _own_peak_mib()}
 
 
-def exported(home: str, first: str, end: str) -> dict[str, float]:
+def export_rows(home: str, first: str, end: str) -> dict[str, float]:
     """The service's file, written as it comes; it is the first question to the service."""
-    with tempfile.TemporaryDirectory() as folder, served(home) as server, _client(server) as client:
+    with tempfile.TemporaryDirectory() as folder, serve(home) as server, _client(server) as client:
         target = Path(folder, "rows.parquet")
         began = time.perf_counter()
         with client.stream("GET", _export(first, end)) as response, target.open("wb") as file:
@@ -95,7 +95,7 @@ def exported(home: str, first: str, end: str) -> dict[str, float]:
 def read_slowly(home: str, first: str, end: str) -> dict[str, float]:
     """Clients that read the beginning of a file and no more, and how long another question takes meanwhile."""
     with ExitStack() as stack:
-        server = stack.enter_context(served(home))
+        server = stack.enter_context(serve(home))
         client = stack.enter_context(_client(server))
         _ask(client, first)
         for _ in range(_SLOW_CLIENTS):

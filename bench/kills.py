@@ -29,11 +29,11 @@ def lines() -> list[Line]:
     chance, lost, doubled = random.Random(_SEED), 0, 0  # noqa: S311
     with tempfile.TemporaryDirectory(prefix="kubetally-") as folder:
         lake, database = f"{folder}/lake", f"sqlite:///{folder}/kubetally.db"
-        held = -1
+        newest = -1
         for _ in range(KILLS):
-            told = _killed(database, lake, held + 1, chance)
-            held, is_doubled = _look(database, lake)
-            lost += held not in {told, told + 1}
+            last_commit = _kill_writer(database, lake, newest + 1, chance)
+            newest, is_doubled = _look(database, lake)
+            lost += newest not in {last_commit, last_commit + 1}
             doubled += is_doubled
     result = f"{KILLS} kills, {lost} lost, {doubled} doubled"
     return [
@@ -41,18 +41,18 @@ def lines() -> list[Line]:
     ]
 
 
-def _killed(database: str, lake: str, first: int, chance: random.Random) -> int:
+def _kill_writer(database: str, lake: str, first: int, chance: random.Random) -> int:
     """Commit from generation `first` on, killed at some point; the last generation that was told to be committed."""
     command = [sys.executable, "-m", "tests.integration.committing", database, lake, str(first), str(_MANY)]
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         began = time.perf_counter()
-        told = [next(line for line in writer.stdout if line.strip().isdigit())]  # beside lines of the log
+        lines = [next(line for line in writer.stdout if line.strip().isdigit())]  # beside lines of the log
         seconds = (time.perf_counter() - began) / 4  # longer than a commit takes
         time.sleep(chance.uniform(0, seconds))
         writer.kill()
-        told += writer.stdout.readlines()
-    return max(int(line) for line in told if line.endswith("\n") and line.strip().isdigit())
+        lines += writer.stdout.readlines()
+    return max(int(line) for line in lines if line.endswith("\n") and line.strip().isdigit())
 
 
 def _look(database: str, url: str) -> tuple[int, bool]:

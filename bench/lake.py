@@ -43,8 +43,8 @@ def lines() -> list[Line]:
     """A year of a fleet, made once and kept in `.build`, as it takes minutes."""
     seconds_to_make, rows = made()
     url = str(YEAR / "home" / "lake")
-    found = fresh.in_turns({"replace": replaced, "alone": alone}, url, times=_TURNS)
-    seconds = {case: one["seconds"] for case, one in found.items()}
+    figures = fresh.in_turns({"replace": replace_day, "alone": alone}, url, times=_TURNS)
+    seconds = {case: figure["seconds"] for case, figure in figures.items()}
     ratio = seconds["replace"] / seconds["alone"]
     with tempfile.TemporaryDirectory() as name:
         commits, of_many = _commits_of_many(DeltaLake(name))
@@ -64,7 +64,7 @@ def lines() -> list[Line]:
             a_row <= _MOST_BYTES,
         ),
         Line("lake", "making it: rows, Arrow and commits, a day", f"{seconds_to_make / DAYS:.2f} s"),
-        Line("lake", "opening it and reading one cluster-day", f"{found['replace']['opening'] * 1e3:.0f} ms"),
+        Line("lake", "opening it and reading one cluster-day", f"{figures['replace']['opening'] * 1e3:.0f} ms"),
         Line("lake", "writing a day's file alone, from Arrow", f"{seconds['alone'] * 1e3:.0f} ms"),
         Line(
             "lake",
@@ -73,7 +73,7 @@ def lines() -> list[Line]:
             f"under {_MOST_TIMES:g}x",
             ratio < _MOST_TIMES,
         ),
-        Line("lake", "reading one cluster-day of it", f"{found['replace']['reading'] * 1e3:.0f} ms"),
+        Line("lake", "reading one cluster-day of it", f"{figures['replace']['reading'] * 1e3:.0f} ms"),
         Line(
             "lake",
             f"{_MANY} clusters of one day",
@@ -91,7 +91,7 @@ def _bytes_a_row(table: Path) -> float:
     return sum(file.stat().st_size for file in files_of_days) / rows
 
 
-def replaced(url: str) -> dict[str, float]:
+def replace_day(url: str) -> dict[str, float]:
     """Medians of replacing a cluster-day of the last day, each time by another collection, and of reading it back."""
     began = time.perf_counter()
     lake = DeltaLake(url)
@@ -108,9 +108,9 @@ def replaced(url: str) -> dict[str, float]:
         last = next(again)
         lake.put([last])
 
-    seconds = _timed(replace_it)
+    seconds = _time(replace_it)
     held = last.collection
-    reading = _timed(lambda: _assert_reads(lake, held.id, last))
+    reading = _time(lambda: _assert_reads(lake, held.id, last))
     return {"seconds": seconds, "reading": reading, "opening": opening}
 
 
@@ -119,7 +119,7 @@ def alone(_: str) -> dict[str, float]:
     tables = allocation_tables(fleet(CLUSTERS))
     with tempfile.TemporaryDirectory(dir=YEAR) as folder:
         storage = DiskStorage(Path(folder))
-        return {"seconds": _timed(lambda: files.write(storage, _LAST, tables, ALLOCATION_FILE))}
+        return {"seconds": _time(lambda: files.write(storage, _LAST, tables, ALLOCATION_FILE))}
 
 
 def fleet(count: int, first: int = 1) -> list[CollectedDay]:
@@ -158,7 +158,7 @@ def _of(day: CollectedDay, id_: str) -> CollectedDay:
     return replace(day, collection=replace(day.collection, id=id_))
 
 
-def _timed(work: Callable[[], object]) -> float:
+def _time(work: Callable[[], object]) -> float:
     seconds = []
     for _ in range(_TIMES_A_TURN):
         began = time.perf_counter()

@@ -60,11 +60,11 @@ def answers(copies: int, seed: int = 1) -> tuple[dict[str, Row], dict[str, Row]]
         names = _Names(rows, assets, copy)
         for row in rows.values():
             if row["name"] != _IDLE:
-                made = _varied(names.renamed(row), random)
-                known = all_rows.get(made["name"])
-                all_rows[made["name"]] = made if known is None else _merged(known, made)
+                variant = _vary(names.rename(row), random)
+                known = all_rows.get(variant["name"])
+                all_rows[variant["name"]] = variant if known is None else _merge(known, variant)
         for key, asset in assets.items():
-            all_assets[names.in_text(key)] = names.renamed(asset)
+            all_assets[names.in_text(key)] = names.rename(asset)
     all_rows[_IDLE] = _idle(rows[_IDLE], all_rows, all_assets)
     return all_rows, all_assets
 
@@ -87,10 +87,10 @@ class _Names:
         self._pods = {one.get("pod") for one in about if not (one.get("pod") or "__").endswith(("__", "-pvcs"))}
         self._own -= {None, ""}
 
-    def renamed(self, thing: Row) -> Row:
+    def rename(self, thing: Row) -> Row:
         """A copy under new names, wherever they stand in it."""
-        renamed: Row = self._in(thing)
-        return renamed
+        row: Row = self._in(thing)
+        return row
 
     def in_text(self, text: str) -> str:
         """`text` with the names that stand in it between slashes and the like."""
@@ -122,7 +122,7 @@ class _Names:
         return name
 
 
-def _varied(row: Row, random: Random) -> Row:
+def _vary(row: Row, random: Random) -> Row:
     """Other figures of CPU, RAM, GPU and network; one row in ten has adjustments, as after a cloud bill came in."""
     factor = random.uniform(0.8, 1.1)
     for key, figure in row.items():
@@ -144,7 +144,7 @@ def _cost(row: Row, component: str) -> float:
     return cost
 
 
-def _merged(one: Row, other: Row) -> Row:
+def _merge(one: Row, other: Row) -> Row:
     """Two rows of unmounted volumes and balancers under one name, as the source would have made one of them."""
     for key in ("pvBytes", "pvByteHours", "pvCost", "loadBalancerCost"):
         one[key] = round(one[key] + other[key], 5)

@@ -41,9 +41,9 @@ def lines() -> list[Line]:
     if shutil.which("prometheus") is None or shutil.which("promtool") is None:
         return [Line("prometheus", "a week of infrastructure cost", "not measured: `make servers` installs Prometheus")]
     with _serving() as url:
-        found = fresh.in_turns({"ours": ours, "bare": bare}, url, times=_TURNS)
-    seconds = {name: one["seconds"] for name, one in found.items()}
-    ratio, questions = seconds["ours"] / seconds["bare"], found["ours"]["questions"]
+        figures = fresh.in_turns({"ours": ours, "bare": bare}, url, times=_TURNS)
+    seconds = {name: figure["seconds"] for name, figure in figures.items()}
+    ratio, questions = seconds["ours"] / seconds["bare"], figures["ours"]["questions"]
     return [
         Line("prometheus", "a week, one cluster", f"{PODS} pods, {_BALANCERS} load balancers, a sample every minute"),
         Line("prometheus", "bare HTTP requests, not even decoded", f"{seconds['bare'] * 1e3:.0f} ms"),
@@ -74,7 +74,7 @@ def ours(url: str) -> dict[str, float]:
 
     async def main() -> dict[str, float]:
         async with Transport(Access.parse(url)) as transport:
-            return {"questions": await read(transport), "seconds": await _timed(lambda: read(transport))}
+            return {"questions": await read(transport), "seconds": await _time(lambda: read(transport))}
 
     return asyncio.run(main())
 
@@ -96,12 +96,12 @@ def bare(url: str) -> dict[str, float]:
     async def main() -> dict[str, float]:
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
             await ask(client)
-            return {"seconds": await _timed(lambda: ask(client))}
+            return {"seconds": await _time(lambda: ask(client))}
 
     return asyncio.run(main())
 
 
-async def _timed(read: Callable[[], Awaitable[object]]) -> float:
+async def _time(read: Callable[[], Awaitable[object]]) -> float:
     seconds = []
     for _ in range(_READS_A_TURN):
         began = time.perf_counter()
@@ -110,12 +110,12 @@ async def _timed(read: Callable[[], Awaitable[object]]) -> float:
     return median(seconds)
 
 
-def _assert_whole(found: Infrastructure) -> None:
-    assert len(found.hours) == 7 * 24
-    assert (found.management, found.issues) == (7 * 24 * 100_000, ())
-    assert found.load_balancer == 7 * 24 * _BALANCERS * 25_000
-    assert found.network_bytes is not None
-    assert all(amount > 0 for amount in found.network_bytes)
+def _assert_whole(figures: Infrastructure) -> None:
+    assert len(figures.hours) == 7 * 24
+    assert (figures.management, figures.issues) == (7 * 24 * 100_000, ())
+    assert figures.load_balancer == 7 * 24 * _BALANCERS * 25_000
+    assert figures.network_bytes is not None
+    assert all(amount > 0 for amount in figures.network_bytes)
 
 
 @contextmanager

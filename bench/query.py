@@ -35,7 +35,7 @@ _NAMESPACE = "checkout"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """A question: its parameters at /api/v1/costs, and the same in SQL.
 
     days: of the window; 0 for all. keys: columns of SQL that are grouped by. where: of the rows.
@@ -51,19 +51,19 @@ class Asked:
     order: str = ""
 
 
-def asked(account: str, cluster: str) -> dict[str, Asked]:
+def questions(account: str, cluster: str) -> dict[str, Question]:
     """The questions. account: id of a cluster, whose name is `cluster`."""
     top, of_account, of_shop = "total DESC LIMIT 50", f"account_id = '{account}'", f"namespace = '{_NAMESPACE}'"
     only = {"filter": f'cluster:"{cluster}"'}
     shop = {"filter": f'namespace:"{_NAMESPACE}"', "top": "50"}
     return {
-        "q1": Asked("one cluster by namespace", 30, {"group": "namespace", **only}, "kind, namespace", of_account),
-        "q2": Asked("by cluster and component", 30, {"group": "cluster,component"}, "account_id", has_hours=False),
-        "q3": Asked("by day", 0, {"step": "day"}, "day"),
-        "q4": Asked("by label team", 30, {"group": "label:team"}, "kind, labels['team'] AS team"),
-        "q5": Asked("top 50 pods of a namespace", 7, {"group": "pod", **shop}, "kind, pod", of_shop, order=top),
-        "q6": Asked("by cluster and namespace", 0, {"group": "cluster,namespace"}, "account_id, kind, namespace"),
-        "q7": Asked(
+        "q1": Question("one cluster by namespace", 30, {"group": "namespace", **only}, "kind, namespace", of_account),
+        "q2": Question("by cluster and component", 30, {"group": "cluster,component"}, "account_id", has_hours=False),
+        "q3": Question("by day", 0, {"step": "day"}, "day"),
+        "q4": Question("by label team", 30, {"group": "label:team"}, "kind, labels['team'] AS team"),
+        "q5": Question("top 50 pods of a namespace", 7, {"group": "pod", **shop}, "kind, pod", of_shop, order=top),
+        "q6": Question("by cluster and namespace", 0, {"group": "cluster,namespace"}, "account_id, kind, namespace"),
+        "q7": Question(
             "by cluster and namespace, idle=weighted", 30,
             {"group": "cluster,namespace", "idle": "weighted"}, "account_id, kind, namespace", shares=True,
         ),
@@ -77,34 +77,34 @@ def lines() -> list[Line]:
         began = time.perf_counter()
         added = ledger.roll_up(ledger)
         made = time.perf_counter() - began
-    found = fresh.run(in_process, home)
+    figures = fresh.run(in_process, home)
     return [
         Line("query", "bringing the roll-ups up to date", f"{added:,} cluster-days, {made:.0f} s"),
-        *_lines_of_questions(home, found),
-        *_lines_of_days(found),
+        *_lines_of_questions(home, figures),
+        *_lines_of_days(figures),
         *_lines_of_server(home),
     ]
 
 
-def _lines_of_questions(home: str, found: Mapping[str, Any]) -> Iterator[Line]:
-    for name, question in asked("", "").items():
-        rows, summed, sql = (found[name][case] for case in ("rows", "sums", "sql"))
+def _lines_of_questions(home: str, figures: Mapping[str, Any]) -> Iterator[Line]:
+    for name, question in questions("", "").items():
+        rows, summed, sql = (figures[name][case] for case in ("rows", "sums", "sql"))
         days = f"{question.days} days" if question.days else "a year"
         what = f"{name}: {days} {question.about}"
         text = f"{rows * 1e3:.0f} ms from rows, {sql * 1e3:.0f} ms by hand: {rows / sql:.2f}x"
         yield Line("query", what, text, f"at most {_MOST}x", rows <= _MOST * sql)
-        if found[name]["is_summed"]:
+        if figures[name]["is_summed"]:
             text, is_target = f"{summed * 1e3:.1f} ms, {rows / summed:.0f}x as fast", name in ("q3", "q6")
             is_reached = (summed < 0.05 and rows >= 5 * summed) if is_target else None
             yield Line("query", f"{name} from a roll-up", text, "5x, under 50 ms" if is_target else "", is_reached)
-    seconds = min(found["q1"]["sums"], found["q1"]["rows"])
+    seconds = min(figures["q1"]["sums"], figures["q1"]["rows"])
     ratio = _OPENCOST_SECONDS / seconds
     what = f"q1 beside a real OpenCost, which takes {_OPENCOST_SECONDS:.0f} s"
     yield Line("query", what, f"{ratio:,.0f}x as fast", "1,000x", ratio >= 1000)
 
 
-def _lines_of_days(found: Mapping[str, Any]) -> Iterator[Line]:
-    first, again = found["days"]["first"] * 1e3, found["days"]["again"] * 1e3
+def _lines_of_days(figures: Mapping[str, Any]) -> Iterator[Line]:
+    first, again = figures["days"]["first"] * 1e3, figures["days"]["again"] * 1e3
     text = f"{first:.0f} ms; {again:.1f} ms while the database is unchanged"
     yield Line("query", "coverage and issues of the year", text, "under 50 ms", first < 50)
 
@@ -120,7 +120,7 @@ def in_process(home: str) -> dict[str, Any]:
     from kubetally.query.reports import LedgerReports
     from kubetally.web.v1.parameters import parse_costs
 
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     with (
         _ledger(home) as ledger,
         LedgerReader(ledger, open_duck, uses_roll_ups=False) as rows,
@@ -128,7 +128,7 @@ def in_process(home: str) -> dict[str, Any]:
     ):
         first, last, account, cluster = _about(ledger)
         by_hand = _ByHand(ledger.lake.url)
-        for name, question in asked(account, cluster).items():
+        for name, question in questions(account, cluster).items():
             days = _days(first, last, question, 0)
             cost_question, page = parse_costs(_query(question, days), ledger.clock.now())
 
@@ -141,13 +141,13 @@ def in_process(home: str) -> dict[str, Any]:
                 "sql": lambda of=(question, days): by_hand.run(*of),
             }
             is_summed = sums.snapshot(cost_question).roll_up is not None
-            found[name] = {**_least(cases), "is_summed": is_summed}
-        year = parse_costs(_query(asked(account, cluster)["q3"], (first, last)), ledger.clock.now())[0]
-        found["days"] = _least({
+            figures[name] = {**_least(cases), "is_summed": is_summed}
+        year = parse_costs(_query(questions(account, cluster)["q3"], (first, last)), ledger.clock.now())[0]
+        figures["days"] = _least({
             "first": lambda: _coverage_and_issues(LedgerReader(ledger, open_duck), year),
             "again": lambda: _coverage_and_issues(sums, year),
         })  # fmt: skip
-    return found
+    return figures
 
 
 def _coverage_and_issues(reader: Any, question: Any) -> None:
@@ -180,11 +180,11 @@ class _ByHand:
         self._folder, self._connection = Path(url, "allocations"), duckdb.connect()
         self._connection.execute("SET threads = 2")
 
-    def run(self, question: Asked, days: tuple[date, date]) -> Any:
+    def run(self, question: Question, days: tuple[date, date]) -> Any:
         """The sums of all rows of these days."""
         return self._connection.sql(self._text(question, days)).to_arrow_table()
 
-    def _text(self, question: Asked, days: tuple[date, date]) -> str:
+    def _text(self, question: Question, days: tuple[date, date]) -> str:
         costs = [f"{component}_cost" for component in Component]
         sums = [f"sum({name}) AS {name}" for name in costs]
         if question.shares:
@@ -229,9 +229,9 @@ def _unused(hours: str, cost: str) -> str:
 def _lines_of_server(home: str) -> Iterator[Line]:
     with _ledger(home) as ledger:
         about = _about(ledger)
-    with served(home) as server:
-        found = _through_http(server, home, about)
-        for name, (ours, sql) in found.items():
+    with serve(home) as server:
+        figures = _through_http(server, home, about)
+        for name, (ours, sql) in figures.items():
             text = f"{ours * 1e3:.0f} ms, {sql * 1e3:.0f} ms by hand: {ours / sql:.2f}x"
             yield Line("query", f"{name} through HTTP", text, f"at most {_MOST_HTTP}x", ours <= _MOST_HTTP * sql)
         peak = server.peak_mib()
@@ -246,9 +246,9 @@ def _through_http(server: "Server", home: str, about: tuple[date, date, str, str
     import httpx
 
     first, last, account, cluster = about
-    by_hand, found = _ByHand(f"{home}/lake"), {}
+    by_hand, figures = _ByHand(f"{home}/lake"), {}
     with httpx.Client(base_url=server.url, headers={"Secret": SECRET}, timeout=120) as client:
-        for name, question in asked(account, cluster).items():
+        for name, question in questions(account, cluster).items():
             ours, sql = [], []
             for shift in range(_TURNS):
                 days = _days(first, last, question, shift)
@@ -258,8 +258,8 @@ def _through_http(server: "Server", home: str, about: tuple[date, date, str, str
                 began = time.perf_counter()
                 by_hand.run(question, days)
                 sql.append(time.perf_counter() - began)
-            found[name] = min(ours), min(sql)
-    return found
+            figures[name] = min(ours), min(sql)
+    return figures
 
 
 async def _many_clients(server: "Server", about: tuple[date, date, str, str]) -> Line:
@@ -269,7 +269,7 @@ async def _many_clients(server: "Server", about: tuple[date, date, str, str]) ->
     first, last, account, cluster = about
     paths = [
         f"/api/v1/costs?{_query(question, _days(first, last, question, shift)).decode()}"
-        for question in asked(account, cluster).values()
+        for question in questions(account, cluster).values()
         for shift in range(3)
     ]
     bodies: dict[str, bytes] = {}
@@ -307,7 +307,7 @@ class Server:
 
 
 @contextmanager
-def served(home: str) -> Iterator[Server]:
+def serve(home: str) -> Iterator[Server]:
     environment = os.environ | {"KUBETALLY_HOME": home, "KUBETALLY_SECRET": SECRET, "KUBETALLY_LOG_LEVEL": "warning"}
     command = [sys.executable, "-m", "kubetally", "serve", "--port", "0", "--no-collector"]
     with tempfile.TemporaryFile("w+") as output:
@@ -353,13 +353,13 @@ def _about(ledger: Any) -> tuple[date, date, str, str]:
     return min(days), max(days), account.id, account.name
 
 
-def _days(first: date, last: date, question: Asked, shift: int) -> tuple[date, date]:
+def _days(first: date, last: date, question: Question, shift: int) -> tuple[date, date]:
     """The first and the last day of a question, so many days earlier; of a year the first days are left out."""
     end = last - timedelta(days=shift)
     return (first, end) if not question.days else (max(first, end - timedelta(days=question.days - 1)), end)
 
 
-def _query(question: Asked, days: Sequence[date]) -> bytes:
+def _query(question: Question, days: Sequence[date]) -> bytes:
     from urllib.parse import urlencode
 
     window = {"start": days[0].isoformat(), "end": (days[1] + timedelta(days=1)).isoformat()}

@@ -21,9 +21,9 @@ _DAY = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
 
 def lines() -> list[Line]:
     """All in turns, each with servers in one process and the asking in another."""
-    found = fresh.in_turns({"money": money_slow, "all": all_slow, "hanging": beside_one_that_hangs}, times=_TIMES)
-    seconds = {name: one["seconds"] for name, one in found.items()}
-    hanging = found["hanging"]
+    figures = fresh.in_turns({"money": money_slow, "all": all_slow, "hanging": beside_one_that_hangs}, times=_TIMES)
+    seconds = {name: figure["seconds"] for name, figure in figures.items()}
+    hanging = figures["hanging"]
     cut = hanging["failed"] == 1 and hanging["intact"] == len(slow_sources.NAMES)
 
     return [
@@ -32,14 +32,14 @@ def lines() -> list[Line]:
             "ten clusters, allocation and assets take 1 s each",
             f"{seconds['money']:.2f} s altogether",
             f"under {_SECONDS_ALLOWED:g} s",
-            found["money"]["intact"] == len(slow_sources.NAMES) and seconds["money"] < _SECONDS_ALLOWED,
+            figures["money"]["intact"] == len(slow_sources.NAMES) and seconds["money"] < _SECONDS_ALLOWED,
         ),
         Line(
             "ten_clusters",
             "ten clusters, every answer takes 1 s",
             f"{seconds['all']:.2f} s altogether",
             f"under {_SECONDS_ALLOWED:g} s",
-            found["all"]["intact"] == len(slow_sources.NAMES) and seconds["all"] < _SECONDS_ALLOWED,
+            figures["all"]["intact"] == len(slow_sources.NAMES) and seconds["all"] < _SECONDS_ALLOWED,
         ),
         Line(
             "ten_clusters",

@@ -43,7 +43,7 @@ def ask(
 
     many = "1 cluster" if len(clusters) == 1 else f"{len(clusters)} clusters"
     with progress(len(clusters), f"Asking {many}", quiet=quiet) as done:
-        asked = get_costs_of_all(
+        request = get_costs_of_all(
             clusters,
             window,
             settings=settings,
@@ -53,7 +53,7 @@ def ask(
             with_history=with_history,
             as_of=as_of,
         )
-        answers = run(asked)
+        answers = run(request)
     for answer in answers:
         if not isinstance(answer, ClusterReport):
             name = answer.source.account_name

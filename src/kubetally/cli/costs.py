@@ -70,13 +70,13 @@ def costs(
     level = None if grouping.given or output is Format.PARQUET else level_of(by)
     if level is None:
         question = grouped_question(by, grouping, span, instant, output, legacy=legacy, file=answer.output_file)
-    chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
+    choice = choose_clusters(clusters, settings, quiet=answer.quiet)
     with answer_to(answer.output_file):
         if level is None:
-            code = grouped_costs(question, chosen.clusters, settings, output, strict=strict, quiet=answer.quiet)
+            code = grouped_costs(question, choice.clusters, settings, output, strict=strict, quiet=answer.quiet)
         else:
-            answers = ask(chosen.clusters, span, settings, legacy=legacy, as_of=instant, quiet=answer.quiet)
-            show(answers, level, output, is_one=chosen.is_one, quiet=answer.quiet)
+            answers = ask(choice.clusters, span, settings, legacy=legacy, as_of=instant, quiet=answer.quiet)
+            show(answers, level, output, is_one=choice.is_one, quiet=answer.quiet)
             code = exit_of(answers, strict=strict)
     raise typer.Exit(code)
 

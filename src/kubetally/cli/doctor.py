@@ -74,12 +74,12 @@ def doctor(
 
     settings = start_up(quiet=answer.quiet)
     span = window.read()
-    chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
+    choice = choose_clusters(clusters, settings, quiet=answer.quiet)
     with answer_to(answer.output_file):
-        diagnoses = diagnose(chosen.clusters, span, settings)
+        diagnoses = diagnose(choice.clusters, span, settings)
         if output is ScreenOrJson.JSON:
             bodies = [findings_body(diagnosis) for diagnosis in diagnoses]
-            print(json.dumps(bodies[0] if chosen.is_one else bodies, indent=2))
+            print(json.dumps(bodies[0] if choice.is_one else bodies, indent=2))
         else:
             print_findings(diagnoses)
     raise typer.Exit(exits.NO_SOURCE if any(diagnosis.has_failed for diagnosis in diagnoses) else exits.OK)

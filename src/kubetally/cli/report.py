@@ -41,15 +41,15 @@ def report(
 
     settings = start_up(quiet=answer.quiet)
     span = window.read()
-    chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
+    choice = choose_clusters(clusters, settings, quiet=answer.quiet)
     with answer_to(answer.output_file):
-        answers = ask(chosen.clusters, span, settings, quiet=answer.quiet)
+        answers = ask(choice.clusters, span, settings, quiet=answer.quiet)
         if output is ScreenOrJson.JSON:
             print_json(
                 answers,
                 InfrastructureReport,
                 lambda costs: comparison_body(costs, compare(costs)),
-                is_one=chosen.is_one,
+                is_one=choice.is_one,
             )
         else:
             print_comparisons([costs for costs in answers if isinstance(costs, ClusterReport)], quiet=answer.quiet)

@@ -50,14 +50,14 @@ def verify(
     allowed = parse_tolerance(tolerance)
     settings = start_up(quiet=answer.quiet)
     span = window.read()
-    chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
+    choice = choose_clusters(clusters, settings, quiet=answer.quiet)
     with answer_to(answer.output_file):
         # What the source says of itself now, so without history.
-        answers = ask(chosen.clusters, span, settings, with_history=False, quiet=answer.quiet)
+        answers = ask(choice.clusters, span, settings, with_history=False, quiet=answer.quiet)
         verified = [(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, ClusterReport)]
         if output is ScreenOrJson.JSON:
             print_json(
-                answers, Verdict, lambda costs: verdict_body(costs, compare(costs, allowed)), is_one=chosen.is_one
+                answers, Verdict, lambda costs: verdict_body(costs, compare(costs, allowed)), is_one=choice.is_one
             )
         else:
             print_verdicts(verified, quiet=answer.quiet)

@@ -14,7 +14,7 @@ from kubetally.domain.coverage import AccountCoverage, DayKind
 from kubetally.domain.issues import MISSING_DATA, Issue
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.window import Window, whole_hour
-from kubetally.query.issues import issues_of_snapshot, unmeasured
+from kubetally.query.issues import issues_of_snapshot, unmeasured_components
 from kubetally.query.known_days import WindowDays
 from kubetally.query.reader import LedgerReader
 from kubetally.query.snapshot import Snapshot
@@ -69,7 +69,7 @@ class AccountReports:
             currencies=known.currencies,
             total=_total(known),
             assets_complete=bool(known.readable) and all(day.assets_complete for day in known.readable),
-            not_measured=frozenset(unmeasured(known.facts, len(known.readable))),
+            not_measured=frozenset(unmeasured_components(known.facts, len(known.readable))),
             last_collected=known.latest,
             last_error=None if newest is None else newest.last_error,
             days_stored=sum(day.is_stored for day in known.days),

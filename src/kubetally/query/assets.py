@@ -15,7 +15,7 @@ from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.ledger.ports.lake import AssetScans, StoredRows
 from kubetally.query.accounts import Accounts, for_currency
 from kubetally.query.comparison import ledger_changes
-from kubetally.query.issues import issues_of_errors, issues_of_no_row, issues_of_snapshot, unmeasured
+from kubetally.query.issues import issues_of_errors, issues_of_no_row, issues_of_snapshot, unmeasured_components
 from kubetally.query.reader import LedgerReader
 from kubetally.query.snapshot import Snapshot
 
@@ -51,7 +51,7 @@ class AssetReports:
             bill=Costs(*(sum(row.costs[at] or 0 for row in rows) for at in range(len(Component)))),
             coverage=self._reader.coverage(snapshot, question.window),
             assets_complete=bool(readable) and all(day.assets_complete for day in readable),
-            not_measured=unknown.union(unmeasured(snapshot.facts, len(readable))),
+            not_measured=unknown.union(unmeasured_components(snapshot.facts, len(readable))),
             issues=(
                 *([] if rows else issues_of_no_row(snapshot, question.filter)),
                 *issues_of_snapshot(snapshot, question.filter),
@@ -69,8 +69,8 @@ class AssetReports:
         local = self._reader.stores.lake.local(scans.scans) if engine.reads_local_files else None
         try:
             rows = _table_of([engine.rows([replace(scan, is_version_1=False)]) for scan in (local or scans).scans])
-            passing = _passing(rows, question, snapshot)
-            table = engine.run(_grouped(passing, question).limit(MAX_GROUPS + 1))
+            filtered = _filter_rows(rows, question, snapshot)
+            table = engine.run(_sum_groups(filtered, question).limit(MAX_GROUPS + 1))
             check_groups(table.num_rows)
             return _read(table, question, snapshot.accounts)
         finally:
@@ -108,7 +108,7 @@ def _table_of(parts: Sequence["ir.Table"]) -> "ir.Table":
     return same[0] if len(same) == 1 else ibis.union(*same)
 
 
-def _passing(rows: "ir.Table", question: AssetQuestion, snapshot: Snapshot) -> "ir.Table":
+def _filter_rows(rows: "ir.Table", question: AssetQuestion, snapshot: Snapshot) -> "ir.Table":
     """The rows that pass the filter. Its fields are read from columns of assets."""
     import ibis
 
@@ -124,7 +124,7 @@ def _passing(rows: "ir.Table", question: AssetQuestion, snapshot: Snapshot) -> "
     return named.filter(row_passes(condition, named, snapshot.accounts))
 
 
-def _grouped(rows: "ir.Table", question: AssetQuestion) -> "ir.Table":
+def _sum_groups(rows: "ir.Table", question: AssetQuestion) -> "ir.Table":
     from kubetally.query.sums import COSTS
 
     names = question.group or IDENTITY

@@ -16,7 +16,7 @@ from kubetally.domain.question.steps import steps_of
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window
 from kubetally.query.comparison import ledger_changes
-from kubetally.query.issues import issues_of_snapshot, unmeasured
+from kubetally.query.issues import issues_of_snapshot, unmeasured_components
 from kubetally.query.reader import LedgerReader
 from kubetally.query.snapshot import Snapshot
 
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 _Causes = Mapping[date, Mapping[Component, Mapping[Cause, int]]]
 
 
-class _Booked(NamedTuple):
+class _DayBalances(NamedTuple):
     """What the days of an answer were booked with, by date, summed over accounts.
 
     balances: none of a component that nobody measured.
@@ -47,19 +47,19 @@ class BalanceReports:
         return Prepared(digest, partial(self._balance, snapshot, question))
 
     def _balance(self, snapshot: Snapshot, question: CostQuestion) -> BalanceReport:
-        booked = self._booked(snapshot, question.window)
+        of_days = self._read_days(snapshot, question.window)
         steps = steps_of(question.window, question.step)
         return BalanceReport(
             question=question,
             currency=snapshot.currency,
-            whole=self._step(question.window, snapshot, booked),
-            rows=tuple(row for step in steps for row in _rows(booked, step, has_start=question.step is not None)),
-            steps=tuple(self._step(step, snapshot, booked) for step in steps if question.step is not None),
-            not_measured=frozenset(unmeasured(snapshot.facts, len(snapshot.readable))),
+            whole=self._step(question.window, snapshot, of_days),
+            rows=tuple(row for step in steps for row in _rows(of_days, step, has_start=question.step is not None)),
+            steps=tuple(self._step(step, snapshot, of_days) for step in steps if question.step is not None),
+            not_measured=frozenset(unmeasured_components(snapshot.facts, len(snapshot.readable))),
             issues=issues_of_snapshot(snapshot, question.filter),
         )
 
-    def _booked(self, snapshot: Snapshot, window: Window) -> _Booked:
+    def _read_days(self, snapshot: Snapshot, window: Window) -> _DayBalances:
         first, end = window.start.date(), window.end.date()
         coverage, ids = self._reader.stores.coverage, list(snapshot.accounts)
         balances = coverage.balances(first, end=end, account_ids=ids)
@@ -77,7 +77,7 @@ class BalanceReports:
             its_date: {component: add_balances(its) for component, its in of_date.items()}
             for its_date, of_date in measured.items()
         }
-        return _Booked(sums, self._causes(snapshot))
+        return _DayBalances(sums, self._causes(snapshot))
 
     def _causes(self, snapshot: Snapshot) -> _Causes:
         """The differences of days by component and cause."""
@@ -97,17 +97,17 @@ class BalanceReports:
                     causes[day][component][cause] = amount
         return causes
 
-    def _step(self, step: Window, snapshot: Snapshot, booked: _Booked) -> StepBalance:
+    def _step(self, step: Window, snapshot: Snapshot, of_days: _DayBalances) -> StepBalance:
         coverage = self._reader.coverage(snapshot, step)
         days = snapshot.known.readable_of(step)
-        balance = add_balances(its for of_date in _of(step, booked.balances) for its in of_date.values())
+        balance = add_balances(its for of_date in _of(step, of_days.balances) for its in of_date.values())
         is_complete = bool(days) and all(day.assets_complete for day in days)
         return StepBalance(step, balance if coverage.hours_covered else None, coverage, is_complete)
 
 
-def _rows(booked: _Booked, step: Window, *, has_start: bool) -> list[BalanceRow]:
-    start, balances = step.start if has_start else None, _of(step, booked.balances)
-    causes = _of(step, booked.causes)
+def _rows(of_days: _DayBalances, step: Window, *, has_start: bool) -> list[BalanceRow]:
+    start, balances = step.start if has_start else None, _of(step, of_days.balances)
+    causes = _of(step, of_days.causes)
     return [_row(start, component, balances, causes) for component in Component] if balances else []
 
 

@@ -71,10 +71,10 @@ class Explainer:
         last = _last_days(sums) or _last_days(
             [AccountLines(day.account_id, 0, ZERO, day.day) for day in snapshot.readable]
         )
-        chosen = dict(list(last.items())[:MAX_SOURCES])
+        newest = dict(list(last.items())[:MAX_SOURCES])
         stated = self.stated_clusters()
-        collections = self._collections(chosen, question.as_of)
-        for account_id, day in chosen.items():
+        collections = self._collections(newest, question.as_of)
+        for account_id, day in newest.items():
             if (collection := collections.get(account_id)) is not None:
                 requests = tuple(self._requests(window_of(day), stated.get(account_id)))
                 name = snapshot.accounts[account_id].name
@@ -84,12 +84,12 @@ class Explainer:
         """The collection of a day of each account, by account."""
         coverage = self._reader.stores.coverage
         if as_of is not None:
-            found = (
+            stored = (
                 collection
                 for account_id, day in days.items()
                 for collection in coverage.collections(account_id, day, end=day + _ONE_DAY, as_of=as_of)
             )
-            return {collection.account_id: collection for collection in found}
+            return {collection.account_id: collection for collection in stored}
         accounts = defaultdict[date, list[str]](list)
         for account_id, day in days.items():
             accounts[day].append(account_id)

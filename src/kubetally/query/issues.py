@@ -34,7 +34,7 @@ def _no_match(message: str) -> Issue:
     return Issue(IssueKind.NO_MATCH, message, subject="filter")
 
 
-def unmeasured(facts: Sequence[FactSum], readable: int) -> Iterator[Component]:
+def unmeasured_components(facts: Sequence[FactSum], readable: int) -> Iterator[Component]:
     """The components that none of the readable days measured."""
     days = defaultdict[str, int](int)
     for fact in facts:

@@ -127,7 +127,7 @@ class JoinedReader(SharedEngine):
 
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """See `AnswerReader.snapshot`."""
-        days, clusters = self._days[question.window], self._named()
+        days, clusters = self._days[question.window], self._label_clusters()
         possible = possible_accounts(question.filter, clusters)
         live = days.live_days(possible)
         adjust = partial(self._adjust, days, live, is_past=question.as_of is not None)
@@ -141,19 +141,19 @@ class JoinedReader(SharedEngine):
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Whole hours of a part of the window, summed over clusters."""
         over = window.until(self._until)
-        asked = len(snapshot.accounts) * (0.0 if over is None else over.hours) - snapshot.known.hours_left_out(over)
-        return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
+        hours = len(snapshot.accounts) * (0.0 if over is None else over.hours) - snapshot.known.hours_left_out(over)
+        return Coverage(hours, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
 
     def without_places(self, report: _Report) -> _Report:
         """The report without ids of clusters that have no account."""
         others = {id_ for id_, cluster in self._clusters.items() if not cluster.has_account}
 
-        def shown(row: _Row) -> _Row:
+        def hide_place(row: _Row) -> _Row:
             return replace(row, account_id=None) if row.account_id in others else row
 
-        return replace(report, rows=tuple(map(shown, report.rows)), lines=tuple(map(shown, report.lines)))
+        return replace(report, rows=tuple(map(hide_place, report.rows)), lines=tuple(map(hide_place, report.lines)))
 
-    def _named(self) -> Accounts:
+    def _label_clusters(self) -> Accounts:
         """The clusters by id; one without an account has the name that its source states, unless others have it too."""
         names = {id_: cluster.listed.name for id_, cluster in self._clusters.items()}
         for id_, live in (answer for days in self._days.values() for answer in days.live(self._clusters)):

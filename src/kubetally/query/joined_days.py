@@ -63,11 +63,11 @@ class JoinedDays:
         """
         stored = {key: (day, rows) for day, rows in days if (key := (day.account_id, day.day)) in self.used}
         labels = self._labels(day for day, _ in stored.values())
-        joined = {key: (_labelled(day, labels), rows) for key, (day, rows) in stored.items()}
+        by_key = {key: (_relabel(day, labels), rows) for key, (day, rows) in stored.items()}
         for key, bookings in live.items():
-            day, rows = joined.get(key, (CoveredDay(*key), None))
-            joined[key] = _with_live(day, bookings), rows
-        return list(joined.values())
+            day, rows = by_key.get(key, (CoveredDay(*key), None))
+            by_key[key] = _with_live(day, bookings), rows
+        return list(by_key.values())
 
     def _labels(self, stored: Iterable[CoveredDay]) -> dict[str, CoveredDay | Booking]:
         """Of each cluster what has the newest currency that its source does not state; a live answer if any."""
@@ -91,10 +91,10 @@ class JoinedDays:
                 for issue in answer.issues:
                     if issue.kind is not IssueKind.NOT_MEASURED:  # facts count these
                         yield replace(issue, facts={**issue.facts, "accounts": [id_]})
-        chosen = set(ids)
+        wanted = set(ids)
         for (id_, _), day in self.used.items():
-            if id_ in chosen and day.last_error is not None and day.last_error[0] in NOT_REPLACED:
-                yield _not_replaced(day, *day.last_error)
+            if id_ in wanted and day.last_error is not None and day.last_error[0] in NOT_REPLACED:
+                yield _not_replaced_issue(day, *day.last_error)
 
 
 def used_days(
@@ -149,9 +149,9 @@ def facts_without(facts: Iterable[FactSum], others: Iterable[FactSum]) -> Iterat
     for other in others:
         days[other.account_id, other.what].append(other.first)
     for fact in facts:
-        left = fact.days - sum(fact.first <= day <= fact.last for day in days[fact.account_id, fact.what])
-        if left > 0:
-            yield fact._replace(days=left)
+        days_left = fact.days - sum(fact.first <= day <= fact.last for day in days[fact.account_id, fact.what])
+        if days_left > 0:
+            yield fact._replace(days=days_left)
 
 
 def _is_current(day: CoveredDay, now: datetime) -> bool:
@@ -178,7 +178,7 @@ def _is_unstated(day: CoveredDay | Booking) -> bool:
     return day.currency is not None and day.currency_origin not in (None, CurrencyOrigin.SOURCE)
 
 
-def _labelled(day: CoveredDay, labels: Mapping[str, CoveredDay | Booking]) -> CoveredDay:
+def _relabel(day: CoveredDay, labels: Mapping[str, CoveredDay | Booking]) -> CoveredDay:
     """A stored day; where its source states no currency, with the newest one of its cluster. Amounts stay the same."""
     label = labels.get(day.account_id)
     if label is None or label.currency == day.currency or not _is_unstated(day):
@@ -186,6 +186,6 @@ def _labelled(day: CoveredDay, labels: Mapping[str, CoveredDay | Booking]) -> Co
     return day._replace(currency=label.currency, currency_origin=label.currency_origin)
 
 
-def _not_replaced(day: CoveredDay, code: str, message: str) -> Issue:
+def _not_replaced_issue(day: CoveredDay, code: str, message: str) -> Issue:
     about = {"accounts": [day.account_id], "code": code}
     return Issue(IssueKind.NOT_REPLACED, message, day.source, window_of(day.day), "history", about)

@@ -16,15 +16,15 @@ def _texts(column: pa.Array) -> pa.Array:
     """Each value as JSON; `null` for null."""
     kind = column.type
     if pa.types.is_map(kind):
-        texts = _enclosed("{", column.offsets, _pairs(_texts(column.keys), _texts(column.items)), "}")
+        texts = _enclose("{", column.offsets, _pairs(_texts(column.keys), _texts(column.items)), "}")
     elif pa.types.is_list(kind):
-        texts = _enclosed("[", column.offsets, _texts(column.values), "]")
+        texts = _enclose("[", column.offsets, _texts(column.values), "]")
     elif pa.types.is_struct(kind):
         names = [pa.scalar(json.dumps(field.name)) for field in kind]
         pairs = [_pairs(name, _texts(values)) for name, values in zip(names, column.flatten(), strict=True)]
-        texts = _joined(["{", _joined(pairs, ","), "}"])
+        texts = _join(["{", _join(pairs, ","), "}"])
     elif pa.types.is_string(kind):
-        texts = _quoted(column)
+        texts = _quote(column)
     elif pa.types.is_floating(kind):
         texts = pc.if_else(pc.is_finite(column), pc.cast(column, pa.string()), pa.scalar(None, pa.string()))
     else:
@@ -32,21 +32,21 @@ def _texts(column: pa.Array) -> pa.Array:
     return pc.fill_null(pc.if_else(column.is_valid(), texts, pa.scalar(None, pa.string())), "null")
 
 
-def _enclosed(opening: str, offsets: pa.Array, values: pa.Array, closing: str) -> pa.Array:
+def _enclose(opening: str, offsets: pa.Array, values: pa.Array, closing: str) -> pa.Array:
     lists = pa.ListArray.from_arrays(offsets, values)
-    return _joined([opening, pc.binary_join(lists, ","), closing])
+    return _join([opening, pc.binary_join(lists, ","), closing])
 
 
 def _pairs(names: pa.Array | pa.Scalar, values: pa.Array) -> pa.Array:
-    return _joined([names, values], ":")
+    return _join([names, values], ":")
 
 
-def _joined(parts: Sequence[pa.Array | pa.Scalar | str], separator: str = "") -> pa.Array:
+def _join(parts: Sequence[pa.Array | pa.Scalar | str], separator: str = "") -> pa.Array:
     return pc.binary_join_element_wise(*parts, separator)
 
 
-def _quoted(column: pa.Array) -> pa.Array:
+def _quote(column: pa.Array) -> pa.Array:
     """Texts in quotes, each distinct one made once: labels repeat from row to row."""
     distinct = column.dictionary_encode()
-    quoted = [json.dumps(text, ensure_ascii=False) for text in distinct.dictionary.to_pylist()]
-    return pa.array(quoted, pa.string()).take(distinct.indices)
+    texts = [json.dumps(text, ensure_ascii=False) for text in distinct.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(distinct.indices)

@@ -21,7 +21,7 @@ from kubetally.domain.row import Cause
 from kubetally.query.accounts import Accounts
 from kubetally.query.costs import cost_rows, stored_rows
 from kubetally.query.engine import Run
-from kubetally.query.sharing import shared_rows
+from kubetally.query.sharing import share_rows
 from kubetally.query.sums import COSTS, SHARED_IDLE, columns
 
 _NAMES = ("namespace", "controller_kind", "controller", "pod", "container", "node")
@@ -38,14 +38,14 @@ def ledger_lines(
     Shape: at most `limit` rows in no order; lines of shared idle beside them, which lose what is shared.
     """
     is_shared = question.idle in (Idle.WEIGHTED, Idle.EVEN)
-    kept = rows if question.sharing.is_nothing else shared_rows(run, rows, question)
-    stays = kept if question.idle is Idle.SEPARATE else kept.filter(kept.kind != Kind.IDLE.value)
+    all_rows = rows if question.sharing.is_nothing else share_rows(run, rows, question)
+    stays = all_rows if question.idle is Idle.SEPARATE else all_rows.filter(all_rows.kind != Kind.IDLE.value)
     also = () if question.sharing.is_nothing else (_GIVEN,)
-    priced = _priced(stored_rows(stays, question, accounts, currency, also), question.idle)
-    sums = {name: priced[name].sum() for name in COSTS}
-    by_account = priced.group_by("account_id").agg(rows=priced.count(), last=priced.day.max(), **sums)
-    order = [ibis.desc(priced[_TOTAL].abs()), priced.day, priced.account_id, priced.collection_id, priced.ordinal]
-    largest = list(_lines(columns(run(priced.order_by(order).limit(limit))), accounts))
+    costly = _with_total(stored_rows(stays, question, accounts, currency, also), question.idle)
+    sums = {name: costly[name].sum() for name in COSTS}
+    by_account = costly.group_by("account_id").agg(rows=costly.count(), last=costly.day.max(), **sums)
+    order = [ibis.desc(costly[_TOTAL].abs()), costly.day, costly.account_id, costly.collection_id, costly.ordinal]
+    largest = list(_lines(columns(run(costly.order_by(order).limit(limit))), accounts))
     totals = [*_sums_of(columns(run(by_account)))]
     if is_shared:
         idle = list(_idle_lines(run, rows, question, accounts, currency))
@@ -54,7 +54,7 @@ def ledger_lines(
     return largest, totals
 
 
-def _priced(rows: ir.Table, idle: Idle) -> ir.Table:
+def _with_total(rows: ir.Table, idle: Idle) -> ir.Table:
     """Rows that cost anything, their shares in idle in their costs, and the total."""
     zero = ibis.literal(0, type="decimal(18, 6)")
     costs = {name: rows[name].fill_null(zero) for name in COSTS}
@@ -101,8 +101,8 @@ def _idle_lines(
     """What is left of idle that is shared, by account and day."""
     is_idle = AllOf((question.filter, Condition(Field.KIND, Op.EQUALS, (Kind.IDLE.value,))))
     group = parse_group("cluster,kind")
-    asked = replace(question, filter=is_idle, group=group, step=Step.DAY, sharing=NOTHING_SHARED)
-    for row in cost_rows(run, rows, asked, accounts, currency):
+    idle_question = replace(question, filter=is_idle, group=group, step=Step.DAY, sharing=NOTHING_SHARED)
+    for row in cost_rows(run, rows, idle_question, accounts, currency):
         if any(row.costs) and row.account_id is not None and row.start is not None:
             name = accounts[row.account_id].name
             yield LedgerLine(row.start.date(), row.account_id, name, Kind.IDLE, costs=row.costs, hours=row.hours)

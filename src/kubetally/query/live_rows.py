@@ -32,15 +32,15 @@ def live_rows(
         for number, booking in enumerate(costs.bookings)
         if booking.currency == currency and booking.rows
     ]
-    return [_dated(collected, encode(collected))] if collected else []
+    return [_add_day(collected, encode(collected))] if collected else []
 
 
-def _dated(days: Sequence[CollectedDay], tables: Sequence["pa.Table"]) -> "pa.Table":
+def _add_day(days: Sequence[CollectedDay], tables: Sequence["pa.Table"]) -> "pa.Table":
     """The rows of days, with the day itself, which files of the lake have in their path."""
     import pyarrow as pa
 
-    dated = [
+    parts = [
         table.append_column("day", pa.array([day.collection.day] * table.num_rows, pa.date32()))
         for day, table in zip(days, tables, strict=True)
     ]
-    return pa.concat_tables(dated)
+    return pa.concat_tables(parts)

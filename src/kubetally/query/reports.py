@@ -17,7 +17,7 @@ from kubetally.domain.question.steps import steps_of
 from kubetally.domain.question.top import with_top
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add
 from kubetally.query.comparison import snapshots_of_one_moment
-from kubetally.query.issues import issues_of_no_row, issues_of_snapshot, unmeasured
+from kubetally.query.issues import issues_of_no_row, issues_of_snapshot, unmeasured_components
 from kubetally.query.reader import AnswerReader
 from kubetally.query.snapshot import Snapshot
 
@@ -49,13 +49,13 @@ class LedgerReports:
     def compare_of(self, was: Snapshot, then: Snapshot, question: CompareQuestion) -> Comparison:
         """As `compare`, of the snapshots of the two periods."""
         before, now = self.costs_of(was, question.of_before()), self.costs_of(then, question.of_now())
-        return compare(question, PeriodCosts(before, _covered(was)), PeriodCosts(now, _covered(then)))
+        return compare(question, PeriodCosts(before, _covered_hours(was)), PeriodCosts(now, _covered_hours(then)))
 
     def costs_of(self, snapshot: Snapshot, question: CostQuestion) -> CostReport:
         """As `costs`, of a snapshot."""
         facts = snapshot.facts
         readable = len(snapshot.readable)
-        not_measured = frozenset(unmeasured(facts, readable))
+        not_measured = frozenset(unmeasured_components(facts, readable))
         found = self._rows(snapshot, question)
         lines, rows = split_lines(row for row in found if row.component is None or row.component not in not_measured)
         both = [*rows, *lines]
@@ -70,7 +70,7 @@ class LedgerReports:
             not_measured=not_measured,
             rows=tuple(rows),
             lines=tuple(lines),
-            workloads=_rounded(Sums(*add([row for row in both if row.component is None]))),
+            workloads=_round_hours(Sums(*add([row for row in both if row.component is None]))),
             waste=sum(row.waste for row in both),
             issues=(
                 *([] if found else issues_of_no_row(snapshot, question.filter)),
@@ -115,8 +115,8 @@ class LedgerReports:
         engine = self._reader.open_engine()
         try:
             rows = self._reader.rows(snapshot, engine)
-            chosen = stored_rows(rows, question, snapshot.accounts, snapshot.currency)
-            yield from write_batches(engine.batches(chosen), ALLOCATIONS, format_)
+            stored = stored_rows(rows, question, snapshot.accounts, snapshot.currency)
+            yield from write_batches(engine.batches(stored), ALLOCATIONS, format_)
         finally:
             engine.close()
 
@@ -158,7 +158,7 @@ class LedgerReports:
             yield StepSum(step, totals[step.start] if coverage.hours_covered else None, coverage)
 
 
-def _covered(snapshot: Snapshot) -> dict[str, float]:
+def _covered_hours(snapshot: Snapshot) -> dict[str, float]:
     """The covered hours of each account that has any."""
     hours = defaultdict[str, float](float)
     for day in snapshot.readable:
@@ -167,5 +167,5 @@ def _covered(snapshot: Snapshot) -> dict[str, float]:
     return dict(hours)
 
 
-def _rounded(sums: Sums) -> Sums:
+def _round_hours(sums: Sums) -> Sums:
     return replace(sums, hours=sums.hours.rounded(), rated=sums.rated.rounded())

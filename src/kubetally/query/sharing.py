@@ -30,12 +30,12 @@ def without_shared(run: Run, rows: ir.Table, sharing: Sharing) -> ir.Table:
     """The rows without shared workloads. Those of a day on which their account has no other workload stay."""
     workloads = rows.filter(rows.kind == Kind.WORKLOAD.value)
     days = workloads.group_by(_DAY).agg(stays=_is_shared(workloads, sharing).all())
-    staying = run(days.filter(days.stays))
+    staying_days = run(days.filter(days.stays))
     is_left = (rows.kind == Kind.WORKLOAD.value) & _is_shared(rows, sharing)
-    if not staying.num_rows:
+    if not staying_days.num_rows:
         return rows.filter(~is_left)
-    marked = rows.mutate(is_left=is_left).left_join(ibis.memtable(staying), _DAY)
-    return marked.filter(~marked.is_left | marked.stays.fill_null(False)).select(rows.columns)
+    with_days = rows.mutate(is_left=is_left).left_join(ibis.memtable(staying_days), _DAY)
+    return with_days.filter(~with_days.is_left | with_days.stays.fill_null(False)).select(rows.columns)
 
 
 def given_to_namespaces(rows: ir.Table, question: CostQuestion) -> ir.Table:
@@ -53,8 +53,8 @@ def given_to_namespaces(rows: ir.Table, question: CostQuestion) -> ir.Table:
         leaving=ibis.ifelse(sums.is_shared, sums.micros, 0),
         weight=sums.taking if is_even else ibis.greatest(sums.micros, 0) * sums.taking,
     )
-    divided = _divided(sums, sums.leaving.sum().over(_whole(sums, _DAY, "namespace")), _DAY, "namespace")
-    takers = divided.filter(~divided.is_shared)
+    parts = _divide(sums, sums.leaving.sum().over(_whole(sums, _DAY, "namespace")), _DAY, "namespace")
+    takers = parts.filter(~parts.is_shared)
     return takers.select(*_NAMESPACE, kind=ibis.literal(Kind.WORKLOAD.value), given=takers.part)
 
 
@@ -75,10 +75,10 @@ def given_to_rows(
     same = [rows[name].identical_to(namespaces[name]) for name in _NAMESPACE]
     rows = rows.join(namespaces, same).select(rows, namespaces.given)
     rows = rows.mutate(taking=ibis.literal(1, type="int64"))
-    return _divided(rows, rows.given, _NAMESPACE, "ordinal").drop("given").rename(given="part")
+    return _divide(rows, rows.given, _NAMESPACE, "ordinal").drop("given").rename(given="part")
 
 
-def shared_rows(run: Run, rows: ir.Table, question: CostQuestion) -> ir.Table:
+def share_rows(run: Run, rows: ir.Table, question: CostQuestion) -> ir.Table:
     """The rows of the ledger once shared workloads have left; what others are given is in their `shared_cost`.
 
     Shape: beside the columns of the lake `given`: the micros of `shared_cost` that were given.
@@ -99,7 +99,7 @@ def _is_shared(rows: ir.Table, sharing: Sharing) -> ir.BooleanValue:
     return reduce(or_, [test.fill_null(False) for test in tests])
 
 
-def _divided(rows: ir.Table, amount: ir.IntegerValue, among: Sequence[str], order: str) -> ir.Table:
+def _divide(rows: ir.Table, amount: ir.IntegerValue, among: Sequence[str], order: str) -> ir.Table:
     """Rows, each with its `part` of an amount that those alike in `among` divide: by `weight`, equally if none weighs.
 
     rows:   `taking` is 1 for those that take a part, 0 for others, which weigh nothing.

@@ -41,7 +41,7 @@ class SparkViews:
         in_memory = expression.op().find(InMemoryTable)
         with self._lock:
             for table in in_memory:
-                content = _unsliced(table.data.to_pyarrow(table.schema))
+                content = _copy_whole(table.data.to_pyarrow(table.schema))
                 self.session.createDataFrame(content).createOrReplaceTempView(table.name)
             try:
                 return self.session.sql(self._compile(expression))
@@ -56,7 +56,7 @@ class SparkViews:
         """
         with self._lock:
             if paths not in self._files:
-                self._files[paths] = self._registered(paths)
+                self._files[paths] = self._register(paths)
             self._files.move_to_end(paths)
             while len(self._files) > _MAX_TABLES:
                 self._files.popitem(last=False)
@@ -75,7 +75,7 @@ class SparkViews:
                 self.session.catalog.dropTempView(self._unused[0])
             self._unused.popleft()
 
-    def _registered(self, paths: Sequence[str]) -> ir.Table:
+    def _register(self, paths: Sequence[str]) -> ir.Table:
         """Files of the same columns as a view, in the columns of the first.
 
         It is dropped some time after the last expression that reads it is gone.
@@ -106,7 +106,7 @@ def _table_folder(path: str) -> str:
     return path.rpartition(_PARTITION if _PARTITION in path else "/")[0]
 
 
-def _unsliced(table: pa.Table) -> pa.Table:
+def _copy_whole(table: pa.Table) -> pa.Table:
     """A table without parts of larger arrays: of lists with nulls Spark takes no parts."""
     if not table.num_rows:
         return table

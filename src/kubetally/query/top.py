@@ -26,18 +26,18 @@ def top_groups(groups: ir.Table, keys: Sequence[str], top: TopCosts) -> ir.Table
     window = ibis.window(group_by=groups.kind, order_by=order)
     ranked = groups.mutate(rank=ibis.row_number().over(window))
     is_rest = (ranked.kind == Kind.WORKLOAD.value) & (ranked["rank"] >= top.groups)
-    marked = ranked.mutate(
+    split = ranked.mutate(
         is_rest=is_rest,
         **{key: ibis.ifelse(is_rest, ibis.null(groups[key].type()), ranked[key]) for key in values},
     )
     sums = [name for name in groups.columns if name not in keys]
-    found = marked.group_by(*keys, "is_rest").agg(
-        **{name: marked[name].sum().cast(groups[name].type()) for name in sums},
-        **{GROUPS_IN_REST: marked.count()},
+    sums_of_all = split.group_by(*keys, "is_rest").agg(
+        **{name: split[name].sum().cast(groups[name].type()) for name in sums},
+        **{GROUPS_IN_REST: split.count()},
     )
-    return found.mutate(**{GROUPS_IN_REST: ibis.ifelse(found.is_rest, found[GROUPS_IN_REST], ibis.null("int64"))}).drop(
-        "is_rest"
-    )
+    return sums_of_all.mutate(
+        **{GROUPS_IN_REST: ibis.ifelse(sums_of_all.is_rest, sums_of_all[GROUPS_IN_REST], ibis.null("int64"))}
+    ).drop("is_rest")
 
 
 def _cost(groups: ir.Table, top: TopCosts) -> ir.DecimalValue:

@@ -7,7 +7,7 @@ from kubetally.domain.asset_report import AssetReport, AssetRow
 from kubetally.present.asset_report import Assets, assets_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
-from kubetally.web.v1.pages import Arranged, View
+from kubetally.web.v1.pages import ArrangedRows, View
 from kubetally.web.v1.parameters import ASSETS, parse_assets
 
 
@@ -29,5 +29,5 @@ def assets_endpoint(api: NativeApi) -> HTTPRouteHandler:
     return assets
 
 
-def _arrange(report: AssetReport, _: Page) -> Arranged[AssetRow]:
-    return Arranged(report.rows)
+def _arrange(report: AssetReport, _: Page) -> ArrangedRows[AssetRow]:
+    return ArrangedRows(report.rows)

@@ -7,7 +7,7 @@ from kubetally.domain.balance import BalanceReport, BalanceRow
 from kubetally.present.balance_report import Balance, balance_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
-from kubetally.web.v1.pages import Arranged, View
+from kubetally.web.v1.pages import ArrangedRows, View
 from kubetally.web.v1.parameters import BALANCE, parse_balance
 
 
@@ -29,5 +29,5 @@ def balance_endpoint(api: NativeApi) -> HTTPRouteHandler:
     return balance
 
 
-def _arrange(report: BalanceReport, _: Page) -> Arranged[BalanceRow]:
-    return Arranged(report.rows, others=len(report.steps))
+def _arrange(report: BalanceReport, _: Page) -> ArrangedRows[BalanceRow]:
+    return ArrangedRows(report.rows, others=len(report.steps))

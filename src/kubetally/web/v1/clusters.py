@@ -7,7 +7,7 @@ from kubetally.domain.account_report import AccountsReport, ClusterSummary
 from kubetally.present.account_report import Clusters, clusters_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
-from kubetally.web.v1.pages import Arranged, View
+from kubetally.web.v1.pages import ArrangedRows, View
 from kubetally.web.v1.parameters import ACCOUNTS, parse_accounts
 
 
@@ -29,5 +29,5 @@ def clusters_endpoint(api: NativeApi) -> HTTPRouteHandler:
     return clusters
 
 
-def _arrange(report: AccountsReport, _: Page) -> Arranged[ClusterSummary]:
-    return Arranged(report.clusters)
+def _arrange(report: AccountsReport, _: Page) -> ArrangedRows[ClusterSummary]:
+    return ArrangedRows(report.clusters)

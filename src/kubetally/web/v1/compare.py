@@ -7,7 +7,7 @@ from kubetally.domain.compare import ComparedRow, Comparison, arrange_comparison
 from kubetally.present.comparison_report import ChangeReport, comparison_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
-from kubetally.web.v1.pages import Arranged, View
+from kubetally.web.v1.pages import ArrangedRows, View
 from kubetally.web.v1.parameters import COMPARE, parse_compare
 
 
@@ -29,6 +29,6 @@ def compare_endpoint(api: NativeApi) -> HTTPRouteHandler:
     return compare
 
 
-def _arrange(comparison: Comparison, page: Page) -> Arranged[ComparedRow]:
+def _arrange(comparison: Comparison, page: Page) -> ArrangedRows[ComparedRow]:
     lines, rows = arrange_comparison(comparison, page.order, page.top)
-    return Arranged(rows, lines, 0 if page.top is None else len(comparison.rows))
+    return ArrangedRows(rows, lines, 0 if page.top is None else len(comparison.rows))

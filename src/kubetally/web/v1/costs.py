@@ -8,7 +8,7 @@ from kubetally.domain.report import CostReport, CostRow
 from kubetally.present.cost_report import Report, report_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
-from kubetally.web.v1.pages import Arranged, View
+from kubetally.web.v1.pages import ArrangedRows, View
 from kubetally.web.v1.parameters import COSTS, parse_costs
 
 
@@ -30,6 +30,6 @@ def costs_endpoint(api: NativeApi) -> HTTPRouteHandler:
     return costs
 
 
-def _arrange(report: CostReport, page: Page) -> Arranged[CostRow]:
+def _arrange(report: CostReport, page: Page) -> ArrangedRows[CostRow]:
     lines, rows = arrange_report(report, page.order, page.top)
-    return Arranged(rows, lines, len(report.steps) + (0 if page.top is None else len(report.rows)))
+    return ArrangedRows(rows, lines, len(report.steps) + (0 if page.top is None else len(report.rows)))

@@ -7,7 +7,7 @@ from kubetally.domain.account_report import AccountDay, CoverageReport
 from kubetally.present.account_report import AccountDays, coverage_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
-from kubetally.web.v1.pages import Arranged, View
+from kubetally.web.v1.pages import ArrangedRows, View
 from kubetally.web.v1.parameters import ACCOUNTS, parse_accounts
 
 
@@ -29,5 +29,5 @@ def coverage_endpoint(api: NativeApi) -> HTTPRouteHandler:
     return coverage
 
 
-def _arrange(report: CoverageReport, _: Page) -> Arranged[AccountDay]:
-    return Arranged(report.days)
+def _arrange(report: CoverageReport, _: Page) -> ArrangedRows[AccountDay]:
+    return ArrangedRows(report.days)

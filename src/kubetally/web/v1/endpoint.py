@@ -63,7 +63,7 @@ def endpoint(
         summary=summary,
         description=description,
         operation_id=path.strip("/"),
-        operation_class=_operation([*map(_documented, parameters), _IF_NONE_MATCH]),
+        operation_class=_operation([*map(_document, parameters), _IF_NONE_MATCH]),
         responses={
             200: ResponseSpec(body, generate_examples=False, description="The answer, with its `ETag`."),
             304: ResponseSpec(None, description="The client has the answer already; see `If-None-Match`."),
@@ -82,7 +82,7 @@ def file_endpoint(
         summary=summary,
         description=description,
         operation_id=path.strip("/"),
-        operation_class=_operation(list(map(_documented, parameters)), media_types),
+        operation_class=_operation(list(map(_document, parameters)), media_types),
         responses=_PROBLEMS,
         response_description="The file.",
     )
@@ -104,7 +104,7 @@ _IF_NONE_MATCH: Final = DocumentedParameter(
 
 def _operation(documented: Sequence[DocumentedParameter], media_types: Sequence[str] = ()) -> type[Operation]:
     @dataclass
-    class Documented(Operation):
+    class DocumentedOperation(Operation):
         def __post_init__(self) -> None:
             self.parameters = [*documented]
             answer = (self.responses or {})["200"]
@@ -112,10 +112,10 @@ def _operation(documented: Sequence[DocumentedParameter], media_types: Sequence[
                 a_file = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
                 answer.content = dict.fromkeys(media_types, a_file)
 
-    return Documented
+    return DocumentedOperation
 
 
-def _documented(parameter: Parameter[Any]) -> DocumentedParameter:
+def _document(parameter: Parameter[Any]) -> DocumentedParameter:
     return DocumentedParameter(
         name=parameter.name, param_in="query", description=parameter.meaning, schema=Schema(**parameter.schema)
     )

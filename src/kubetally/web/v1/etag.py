@@ -14,11 +14,11 @@ def is_known(tag: str, *, if_none_match: str | None) -> bool:
     return parts == ["*"] or tag in (part.removeprefix("W/").strip('"') for part in parts)
 
 
-def tagged(body: bytes, tag: str) -> Response[bytes]:
+def with_etag(body: bytes, tag: str) -> Response[bytes]:
     """A body of JSON with its tag."""
     return Response(body, media_type=JSON, headers=_REVALIDATED | {"ETag": f'"{tag}"'})
 
 
-def unchanged(tag: str) -> Response[bytes]:
+def not_modified(tag: str) -> Response[bytes]:
     """The response to a client that has the answer with this tag."""
     return Response(b"", status_code=304, headers=_REVALIDATED | {"ETag": f'"{tag}"'})

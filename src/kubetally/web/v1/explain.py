@@ -8,7 +8,7 @@ from kubetally.present.cost_report import Shown
 from kubetally.present.explanation_report import ExplanationReport, explanation_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
-from kubetally.web.v1.pages import Arranged, View
+from kubetally.web.v1.pages import ArrangedRows, View
 from kubetally.web.v1.parameters import EXPLAIN, parse_explain
 
 
@@ -32,10 +32,10 @@ def explain_endpoint(api: NativeApi) -> HTTPRouteHandler:
     return explain
 
 
-def _arrange(explanation: Explanation, _page: Page) -> Arranged[None]:
+def _arrange(explanation: Explanation, _page: Page) -> ArrangedRows[None]:
     """It has one page."""
     report = explanation.report
-    return Arranged((), others=sum(map(len, (explanation.lines, report.rows, report.lines, report.steps))))
+    return ArrangedRows((), others=sum(map(len, (explanation.lines, report.rows, report.lines, report.steps))))
 
 
 def _body(explanation: Explanation, _shown: Shown[None]) -> ExplanationReport:

@@ -33,11 +33,11 @@ def exports_endpoint(api: NativeApi) -> HTTPRouteHandler:
         name = f"costs-{question.window.start:%Y-%m-%d}-{question.window.end:%Y-%m-%d}.{format_}"
         headers = NO_STORE | {"Content-Disposition": f'attachment; filename="{name}"'}
         return Stream(
-            stream, media_type=_MEDIA_TYPES[format_], headers=headers, background=BackgroundTask(_closed, stream)
+            stream, media_type=_MEDIA_TYPES[format_], headers=headers, background=BackgroundTask(_close, stream)
         )
 
     return exports
 
 
-async def _closed(stream: FileStream) -> None:
+async def _close(stream: FileStream) -> None:
     stream.close()

@@ -109,9 +109,9 @@ class FileStream(AsyncIterator[bytes]):
             self._timer.cancel()
 
     def _make(self) -> "asyncio.Future[bytes | None]":
-        made = asyncio.get_running_loop().run_in_executor(self._threads, self._pieces.next)
-        made.add_done_callback(_note_failure)
-        return made
+        piece = asyncio.get_running_loop().run_in_executor(self._threads, self._pieces.next)
+        piece.add_done_callback(_note_failure)
+        return piece
 
 
 class _ClosingPieces:
@@ -142,7 +142,7 @@ class _ClosingPieces:
                 self._closed()
 
 
-def _note_failure(made: "asyncio.Future[bytes | None]") -> None:
+def _note_failure(piece: "asyncio.Future[bytes | None]") -> None:
     """A failure of a piece that nobody waits for any more is no news."""
-    if not made.cancelled():
-        made.exception()
+    if not piece.cancelled():
+        piece.exception()

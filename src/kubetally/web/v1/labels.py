@@ -7,7 +7,7 @@ from kubetally.domain.report import LabelCost, LabelReport
 from kubetally.present.cost_report import Labels, labels_body
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
-from kubetally.web.v1.pages import Arranged, View
+from kubetally.web.v1.pages import ArrangedRows, View
 from kubetally.web.v1.parameters import LABELS, parse_labels
 
 
@@ -23,5 +23,5 @@ def labels_endpoint(api: NativeApi) -> HTTPRouteHandler:
     return labels
 
 
-def _arrange(report: LabelReport, _: Page) -> Arranged[LabelCost]:
-    return Arranged(report.labels)
+def _arrange(report: LabelReport, _: Page) -> ArrangedRows[LabelCost]:
+    return ArrangedRows(report.labels)

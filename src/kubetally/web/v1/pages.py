@@ -20,7 +20,7 @@ from kubetally.domain.report import CostReport, LabelReport
 from kubetally.present.cost_report import Shown
 from kubetally.tasks import Calculate
 from kubetally.web.v1.cursor import Cursor, write_cursor
-from kubetally.web.v1.etag import is_known, tagged, unchanged
+from kubetally.web.v1.etag import is_known, not_modified, with_etag
 from kubetally.web.v1.file_stream import Pieces
 from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.query_string import InvalidParameter
@@ -78,7 +78,7 @@ class PagesGone(Gone):
 
 
 @dataclass(frozen=True, slots=True)
-class Arranged(Generic[_Row]):
+class ArrangedRows(Generic[_Row]):
     """The rows of a report in order. lines: lead the first page and count in no limit.
 
     others: how many rows and steps the report has beside these, for the room that it takes.
@@ -95,14 +95,14 @@ class View(Generic[_Question, _Report, _Row]):
 
     name: str
     prepare: Callable[[_Question], Prepared[_Report]]
-    arrange: Callable[[_Report, Page], Arranged[_Row]]
+    arrange: Callable[[_Report, Page], ArrangedRows[_Row]]
     body: Callable[[_Report, Shown[_Row]], object]
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer(Generic[_Report, _Row]):
     report: _Report
-    arranged: Arranged[_Row]
+    arranged: ArrangedRows[_Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +122,11 @@ class KeptAnswers:
     """
 
     def __init__(self, *, max_rows: int = MAX_ROWS_KEPT, max_bytes: int = MAX_BODY_BYTES) -> None:
-        self.answers = _bounded(_rows_of, max_rows)
-        self.bodies: AsyncCache[str, bytes] = _bounded(len, max_bytes)
+        self.answers = _new_cache(_rows_of, max_rows)
+        self.bodies: AsyncCache[str, bytes] = _new_cache(len, max_bytes)
 
 
-def _bounded(weigh: Callable[[Any], int], max_weight: int) -> AsyncCache[str, Any]:
+def _new_cache(weigh: Callable[[Any], int], max_weight: int) -> AsyncCache[str, Any]:
     """A cache that also keeps the newest only within its bound."""
     return AsyncCache(
         lambda value: KEPT_SECONDS if weigh(value) <= max_weight else None, weigh=weigh, max_weight=max_weight
@@ -167,25 +167,25 @@ class Pages(Generic[_Question, _Report, _Row]):
         which = _Which(question, page, cursor, digest_of(of_question, cursor.answer))
         tag = digest_of(which.key, cursor.offset, page.limit)
         if is_known(tag, if_none_match=if_none_match):
-            return unchanged(tag)
-        return tagged(await self._bodies.get(tag, lambda: self._body(which, prepared)), tag)
+            return not_modified(tag)
+        return with_etag(await self._bodies.get(tag, lambda: self._body(which, prepared)), tag)
 
     async def _body(self, which: _Which[_Question], prepared: Prepared[_Report] | None) -> bytes:
         answer = await self._answers.get(which.key, lambda: self._answer(which, prepared))
-        return await self._calculate(0, self._encoded, answer, which)
+        return await self._calculate(0, self._encode, answer, which)
 
     async def _answer(self, which: _Which[_Question], prepared: Prepared[_Report] | None) -> _Answer[_Report, _Row]:
         if prepared is None:  # the answer of a cursor was forgotten at this very moment
             prepared = await self._calculate(0, self._view.prepare, which.question)
             if prepared.digest != which.cursor.answer:
                 raise PagesGone
-        return await self._calculate(0, self._arranged, prepared, which.page)
+        return await self._calculate(0, self._arrange, prepared, which.page)
 
-    def _arranged(self, prepared: Prepared[_Report], page: Page) -> _Answer[_Report, _Row]:
+    def _arrange(self, prepared: Prepared[_Report], page: Page) -> _Answer[_Report, _Row]:
         report = prepared.compute()
         return _Answer(report, self._view.arrange(report, page))
 
-    def _encoded(self, answer: _Answer[_Report, _Row], which: _Which[_Question]) -> bytes:
+    def _encode(self, answer: _Answer[_Report, _Row], which: _Which[_Question]) -> bytes:
         page, offset, rows = which.page, which.cursor.offset, answer.arranged.rows
         end = offset + page.limit
         shown = Shown(

@@ -77,15 +77,15 @@ def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
     """Names and values, decoded. Raises InvalidParameter, for what is not percent-encoded UTF-8."""
     for part in filter(None, query.split(b"&")):
         name, _, value = part.replace(b"+", b" ").partition(b"=")
-        decoded = _decoded(name)
+        decoded = _decode(name)
         if decoded is None:
             raise InvalidParameter(name.decode("latin-1"), _NOT_ENCODED, code="not_encoded")
-        if (text := _decoded(value)) is None:
+        if (text := _decode(value)) is None:
             raise InvalidParameter(decoded, _NOT_ENCODED, code="not_encoded")
         yield decoded, text
 
 
-def _decoded(encoded: bytes) -> str | None:
+def _decode(encoded: bytes) -> str | None:
     if _STRAY_PERCENT.search(encoded):
         return None
     try:

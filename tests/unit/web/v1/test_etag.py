@@ -2,7 +2,7 @@
 
 import pytest
 
-from kubetally.web.v1.etag import is_known, tagged, unchanged
+from kubetally.web.v1.etag import is_known, not_modified, with_etag
 
 
 @pytest.mark.parametrize("header", ['"a"', 'W/"a"', '"b", "a"', ' W/"b" ,W/"a" ', "a", "*", " * "])
@@ -16,7 +16,7 @@ def test_other_tag_is_not_known(header: str | None) -> None:
 
 
 def test_clients_may_keep_an_answer_if_they_ask_each_time() -> None:
-    for response in (tagged(b"{}", "a"), unchanged("a")):
+    for response in (with_etag(b"{}", "a"), not_modified("a")):
         assert response.headers["ETag"] == '"a"'
         assert response.headers["Cache-Control"] == "private, no-cache"
         assert response.headers["Vary"] == "Secret"

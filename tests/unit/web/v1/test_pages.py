@@ -10,7 +10,7 @@ from kubetally.present.cost_report import Shown
 from kubetally.tasks import calculate_here
 from kubetally.web.v1.cursor import read_cursor
 from kubetally.web.v1.page_parameters import Page
-from kubetally.web.v1.pages import Arranged, KeptAnswers, Pages, PagesGone, View
+from kubetally.web.v1.pages import ArrangedRows, KeptAnswers, Pages, PagesGone, View
 
 
 @dataclass
@@ -28,8 +28,8 @@ class Counting:
 
         return Prepared(self.digest, compute)
 
-    def arrange(self, report: list[int], _: Page) -> Arranged[int]:
-        return Arranged(report, others=self.others)
+    def arrange(self, report: list[int], _: Page) -> ArrangedRows[int]:
+        return ArrangedRows(report, others=self.others)
 
     def body(self, _report: list[int], shown: Shown[int]) -> dict[str, object]:
         return {"rows": list(shown.rows), "next": shown.next}
