@@ -13,8 +13,8 @@ import pytest
 from kubetally.ledger.diagnose.storage import MIN_FREE_BYTES, DiskSpace, StorageCheck, StorageProblemKind
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
+from kubetally.wiring.diagnosis import check_storage, storage_check
 from kubetally.wiring.ledger import open_ledger
-from kubetally.wiring.storage import check_storage, storage_check
 from tests.integration.commands import DAY
 from tests.integration.test_accounts_command import Home
 from tests.kept import CoverageInMemory, LakeInMemory

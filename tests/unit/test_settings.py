@@ -11,7 +11,7 @@ from kubetally.domain.account import Credentials
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings, size_in_bytes, unknown_variables, variable
-from kubetally.wiring.access import access_of
+from kubetally.wiring.sources import access_of
 from tests.errors import raises_code
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"

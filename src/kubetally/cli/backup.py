@@ -32,14 +32,16 @@ def backup(file: File, verify: Verify = False, partial: PartialBackup = False) -
       kubetally backup /backups/kubetally.tar
       kubetally backup --verify /backups/kubetally.tar
     """
+    from kubetally.ledger.backup.write import write_backup
     from kubetally.present.backup import print_backup
-    from kubetally.wiring import backups
+    from kubetally.wiring.backups import backups_of
+    from kubetally.wiring.ledger import open_ledger
 
     settings = start_up()
     if verify:
         _verify(file)
         return
-    written = backups.backup(settings, file, partial=partial)
+    written = write_backup(lambda: open_ledger(settings), backups_of(settings), file, partial=partial)
     print_backup(file, written)
     for problem in written.contents.problems:
         warn(problem)
@@ -70,10 +72,13 @@ def restore(file: File, partial: PartialRestore = False) -> None:
     Example:
       kubetally restore /backups/kubetally.tar
     """
+    from kubetally.ledger.backup.restore import restore_backup
     from kubetally.present.backup import print_restored
-    from kubetally.wiring import backups
+    from kubetally.wiring.backups import backups_of
+    from kubetally.wiring.ledger import open_ledger
 
-    restored = backups.restore(start_up(), file, partial=partial)
+    settings = start_up()
+    restored = restore_backup(lambda: open_ledger(settings, may_lock=True), backups_of(settings), file, partial=partial)
     print_restored(restored)
     for problem in restored.contents.problems:
         warn(problem)

@@ -43,8 +43,8 @@ def coverage(
     """
     from kubetally.ledger.accounts.coverage import find_coverage
     from kubetally.present.coverage import coverage_bodies, print_coverage
+    from kubetally.wiring.diagnosis import check_storage
     from kubetally.wiring.ledger import open_ledger
-    from kubetally.wiring.storage import check_storage
 
     settings = start_up(quiet=answer.quiet)
     span = window.read()

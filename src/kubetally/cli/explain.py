@@ -122,7 +122,7 @@ def explain(
     """
     from kubetally.domain.question.cost_question import CostQuestion
     from kubetally.ledger.costs.stored_days import InvalidAsOf
-    from kubetally.wiring.explain import open_explainer
+    from kubetally.wiring.grouped import open_explainer
 
     settings = start_up(quiet=answer.quiet)
     span, instant, conditions = days.read(), instant_of("--as-of", as_of), list(figure.conditions())

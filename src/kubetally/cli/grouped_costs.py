@@ -1,8 +1,8 @@
 """`kubetally costs` of a group: asks clusters together, and prints one report or comparison."""
 
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from kubetally.domain.compare import Comparison
     from kubetally.domain.fleet import Failed
     from kubetally.domain.issues import Issue
+    from kubetally.domain.question.cost_question import CostQuestion
     from kubetally.domain.report import CostReport
     from kubetally.ledger.ports.clusters import AnyCluster
+    from kubetally.query.reports import LedgerReports
     from kubetally.settings import Settings
 
-_T = TypeVar("_T")
+_Report = TypeVar("_Report", "CostReport", "Comparison")
 
 
 def grouped_costs(
@@ -35,44 +37,39 @@ def grouped_costs(
     quiet: bool,
 ) -> int:
     """Ask and print. Returns the exit code. `quiet`: without progress and notes."""
-    from kubetally.wiring.grouped import get_comparison, get_grouped_costs
-
-    if (compared := asked.compared) is not None:
-        comparison, failed = _ask(
-            clusters, lambda done: get_comparison(clusters, compared, settings=settings, done=done), 2, quiet=quiet
-        )
-        _show_comparison(comparison, asked, clusters, output, quiet=quiet)
-        reports = [comparison.now, comparison.before]
-    else:
-        report, failed = _ask(
-            clusters, lambda done: get_grouped_costs(clusters, asked.costs, settings=settings, done=done), quiet=quiet
-        )
+    compared = asked.compared
+    questions = [asked.costs] if compared is None else [compared.of_before(), compared.of_now()]
+    if compared is None:
+        report, failed = _ask(clusters, questions, lambda reports: reports.costs(asked.costs), settings, quiet=quiet)
         _show_report(report, asked, clusters, output, quiet=quiet)
         reports = [report]
+    else:
+        comparison, failed = _ask(clusters, questions, lambda reports: reports.compare(compared), settings, quiet=quiet)
+        _show_comparison(comparison, asked, clusters, output, quiet=quiet)
+        reports = [comparison.now, comparison.before]
     return _exit_code(reports, failed, len(clusters), strict=strict)
 
 
 def _ask(
     clusters: "Sequence[AnyCluster]",
-    ask: "Callable[[Callable[[], None]], Coroutine[Any, Any, tuple[_T, list[Failed]]]]",
-    times: int = 1,
+    questions: "Sequence[CostQuestion]",
+    compute: "Callable[[LedgerReports], _Report]",
+    settings: "Settings",
     *,
     quiet: bool,
-) -> "tuple[_T, list[Failed]]":
-    """The answer, and the clusters that gave none, whose errors are printed on standard error.
-
-    times: how often each cluster is asked.
-    """
+) -> "tuple[_Report, list[Failed]]":
+    """The report, and the clusters that gave no answer, whose errors are printed on standard error."""
     from kubetally.cli.progress import progress
     from kubetally.tasks import run
+    from kubetally.wiring.grouped import get_grouped_costs
 
     many = "1 cluster" if len(clusters) == 1 else f"{len(clusters)} clusters"
-    with progress(times * len(clusters), f"Asking {many}", quiet=quiet) as done:
-        answer, failed = run(ask(done))
+    with progress(len(questions) * len(clusters), f"Asking {many}", quiet=quiet) as done:
+        report, failed = run(get_grouped_costs(clusters, questions, compute, settings=settings, done=done))
     for failure in failed:
         name = failure.source.account_name
         exits.complain(f"{name}: {failure.error}" if name else str(failure.error))
-    return answer, failed
+    return report, failed
 
 
 def _show_report(

@@ -52,8 +52,8 @@ def maintain(
     """
     from kubetally.ledger.collect.maintenance import days_of_earlier_versions, maintain_and_check
     from kubetally.present.maintenance import print_maintenance
+    from kubetally.wiring.diagnosis import check_storage
     from kubetally.wiring.ledger import open_ledger
-    from kubetally.wiring.storage import check_storage
 
     if from_backup is not None and not repair:
         raise RequestError("--from-backup requires --repair", code="repair_only")
@@ -71,15 +71,19 @@ def maintain(
 
 def _check(*, repair: bool, from_backup: Path | None) -> None:
     """List the damage, or what is left of it after a repair. Raises typer.Exit."""
+    from kubetally.ledger.diagnose.damage import check_damage
     from kubetally.present.damage import print_damage, print_repairs
-    from kubetally.wiring import backups
+    from kubetally.wiring.ledger import open_ledger
 
     settings = start_up()
     if repair:
+        from kubetally.wiring import backups
+
         logs, days, report = backups.repair(settings, from_backup)
         print_repairs(logs, days, report)
     else:
-        report = backups.check(settings)
+        with open_ledger(settings) as ledger:
+            report = check_damage(ledger)
     print_damage(report)
     if report.is_well:
         return

@@ -24,7 +24,7 @@ def replay(
     """
     from kubetally.domain.replayed import COMPARED, FAILED, ReplayOutcome
     from kubetally.present.replay import counted_lines, replay_body, replay_lines
-    from kubetally.wiring.replay import open_replay
+    from kubetally.wiring.diagnosis import open_replay
 
     counts, bodies = Counter[ReplayOutcome](), []
     with open_replay(start_up(), folder) as replayed:

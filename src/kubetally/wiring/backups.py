@@ -3,13 +3,10 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from kubetally.domain.backup import BackupContents, Restored, WrittenBackup
+from kubetally.domain.backup import BackupContents
 from kubetally.domain.damage import DamageReport
 from kubetally.domain.repaired import RepairedDay, RepairedLog
-from kubetally.ledger.backup.restore import restore_backup
 from kubetally.ledger.backup.verify import verify_backup
-from kubetally.ledger.backup.write import write_backup
-from kubetally.ledger.diagnose.damage import check_damage
 from kubetally.ledger.diagnose.repair import repair_days, repair_logs
 from kubetally.settings import Settings
 from kubetally.store.backup.reading import open_backup, unpack_lake
@@ -20,26 +17,15 @@ from kubetally.wiring.ledger import lake_location, open_ledger
 from kubetally.wiring.store import database_url
 
 
-def backup(settings: Settings, file: Path, *, partial: bool = False) -> WrittenBackup:
-    """See `write_backup`."""
-    return write_backup(lambda: open_ledger(settings), _backups(settings), file, partial=partial)
+def backups_of(settings: Settings) -> TarBackups:
+    """What writes and restores backups of the settings' database and lake."""
+    return TarBackups(database_url(settings), lake_location(settings).open_files)
 
 
 def verify(file: Path) -> BackupContents:
     """See `verify_backup`."""
     with open_backup(file) as opened:
         return verify_backup(opened)
-
-
-def restore(settings: Settings, file: Path, *, partial: bool = False) -> Restored:
-    """See `restore_backup`."""
-    return restore_backup(lambda: open_ledger(settings, may_lock=True), _backups(settings), file, partial=partial)
-
-
-def check(settings: Settings) -> DamageReport:
-    """See `check_damage`."""
-    with open_ledger(settings) as ledger:
-        return check_damage(ledger)
 
 
 def repair(settings: Settings, backup: Path | None) -> tuple[list[RepairedLog], list[RepairedDay], DamageReport]:
@@ -51,7 +37,3 @@ def repair(settings: Settings, backup: Path | None) -> tuple[list[RepairedLog], 
             with_collector(settings, None, lambda ledger, collector, _: repair_days(ledger, collector, unpacked))
         )
     return logs, days, report
-
-
-def _backups(settings: Settings) -> TarBackups:
-    return TarBackups(database_url(settings), lake_location(settings).open_files)

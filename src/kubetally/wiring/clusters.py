@@ -1,6 +1,7 @@
 """What clusters cost, with the sources and the ledger of the settings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -14,14 +15,13 @@ from kubetally.domain.window import Clock, Window
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
+from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.environment import read_settings
 
 if TYPE_CHECKING:
     from kubetally.sources.opener import SourceOpener
-
-OpenerOf = Callable[[], "SourceOpener"]
 
 
 async def get_cluster_costs(
@@ -37,9 +37,9 @@ async def get_cluster_costs(
     Every view is in the answer, whatever `detail_level`: it says how finely `answer` breaks it down.
     Raises: SourceError (it gave no answer), RequestError (the cluster, the window or a setting is not usable).
     """
-    settings = settings or read_settings()
-    reader = CostReader(clock or SystemClock(), deadline_seconds=settings.deadline_seconds)
-    costs = await reader.get_cluster_costs(subject_of(cluster, opener_of(settings), settings.currency), window)
+    (costs,) = await get_costs_of_all([cluster], window, settings=settings, clock=clock)
+    if isinstance(costs, Failed):
+        raise costs.error
     return replace(costs, question=replace(costs.question, detail_level=detail_level))
 
 
@@ -54,26 +54,29 @@ async def get_costs_of_all(
     with_history: bool = True,
     as_of: datetime | None = None,
 ) -> list[ClusterReport | Failed]:
-    """As `CostReader.get_costs_of_all`.
-
-    with_history: whether stored days of accounts are used, or everything is asked.
-    """
+    """As `CostReader.get_costs_of_all`. with_history: whether stored days are used, or everything is asked."""
     settings, clock = settings or read_settings(), clock or SystemClock()
-    opener = opener_of(settings)
-    subjects = [subject_of(cluster, opener, settings.currency) for cluster in clusters]
-    seconds = settings.deadline_seconds
-    if as_of is None and not (with_history and any(subject.account for subject in subjects)):
-        reader = CostReader(clock, deadline_seconds=seconds)
-        return await reader.get_costs_of_all(subjects, window, done=done, legacy=legacy)
-    from kubetally.wiring.ledger import open_ledger  # heavy: the database's libraries
-
-    with open_ledger(settings, clock) as ledger:
-        reader = CostReader(clock, history=History.of(ledger), deadline_seconds=seconds)
+    with open_costs(clusters, settings, clock, with_history=with_history or as_of is not None) as (subjects, reader, _):
         return await reader.get_costs_of_all(subjects, window, done=done, legacy=legacy, as_of=as_of)
 
 
-def opener_of(settings: Settings) -> OpenerOf:
-    """What returns the opener of sources; loads the libraries that read them when it is first called."""
+@contextmanager
+def open_costs(
+    clusters: Sequence[AnyCluster], settings: Settings, clock: Clock, *, with_history: bool = True
+) -> Iterator[tuple[list[CostSubject], CostReader, Ledger | None]]:
+    """The clusters with their sources, what reads their costs, and the ledger, if any of them has stored days."""
+    subjects, ledger = subjects_of(clusters, settings), None
+    with ExitStack() as stack:
+        if with_history and any(subject.account for subject in subjects):
+            from kubetally.wiring.ledger import open_ledger  # heavy: the database's libraries
+
+            ledger = stack.enter_context(open_ledger(settings, clock))
+        history = None if ledger is None else History.of(ledger)
+        yield subjects, CostReader(clock, history=history, deadline_seconds=settings.deadline_seconds), ledger
+
+
+def subjects_of(clusters: Sequence[AnyCluster], settings: Settings) -> list[CostSubject]:
+    """The clusters with their sources; the libraries that read these are loaded when the first is opened."""
 
     @cache
     def opener() -> "SourceOpener":
@@ -81,15 +84,14 @@ def opener_of(settings: Settings) -> OpenerOf:
 
         return source_opener(settings)
 
-    return opener
+    def subject(cluster: AnyCluster) -> CostSubject:
+        default, facts = cluster.default_currency, cluster.facts
+        return CostSubject(
+            cluster.place,
+            cluster.account if isinstance(cluster, AccountCluster) else None,
+            lambda: opener().source(cluster),
+            lambda: opener().prometheus(cluster),
+            choose_currency(of_account=facts.currency, of_settings=settings.currency, default=default),
+        )
 
-
-def subject_of(cluster: AnyCluster, opener: OpenerOf, currency: str | None = None) -> CostSubject:
-    """The cluster with its sources. currency: that of the settings."""
-    return CostSubject(
-        cluster.place,
-        cluster.account if isinstance(cluster, AccountCluster) else None,
-        lambda: opener().source(cluster),
-        lambda: opener().prometheus(cluster),
-        choose_currency(of_account=cluster.facts.currency, of_settings=currency, default=cluster.default_currency),
-    )
+    return [subject(cluster) for cluster in clusters]

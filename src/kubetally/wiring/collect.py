@@ -48,7 +48,8 @@ class SettingsReaderBuilder:
 
     def build(self, read_snapshot: ReadSnapshot) -> ReaderParts:
         """See `ReaderBuilder.build`."""
-        reader = _new_reader(AccountOpener(read_snapshot, source_opener(self.settings)), self.settings, self.clock)
+        opener, seconds = AccountOpener(read_snapshot, source_opener(self.settings)), self.settings.deadline_seconds
+        reader = Reader(opener.source, opener.metrics, self.clock, deadline_seconds=seconds)
         return ReaderParts(reader, lake_location(self.settings).open().pack)
 
 
@@ -68,43 +69,35 @@ def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
 
 async def with_collector(settings: Settings, clock: Clock | None, work: Work[T]) -> T:
     """The result of `work`, called with the collectors; they are closed afterwards."""
-    clock = clock or SystemClock()
-    with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as executor:
-        await run_blocking(executor, ledger.lake.make)  # before a source is asked in vain
-        await run_blocking(executor, partial(run_or_log, partial(reconcile, ledger)))
-        snapshot = StoredSnapshot(
-            ledger.accounts, executor, prometheus_url=settings.prometheus_url, max_age_seconds=_SNAPSHOT_SECONDS
-        )
+    clock, seconds = clock or SystemClock(), settings.deadline_seconds
+    with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as pool:
+        await run_blocking(pool, ledger.lake.make)  # before a source is asked in vain
+        await run_blocking(pool, partial(run_or_log, partial(reconcile, ledger)))
+        accounts, url = ledger.accounts, settings.prometheus_url
+        snapshot = StoredSnapshot(accounts, pool, prometheus_url=url, max_age_seconds=_SNAPSHOT_SECONDS)
         opener = AccountOpener(snapshot, source_opener(settings))
-        pool = ReaderPool(
-            _new_reader(opener, settings, clock),
-            snapshot,
-            SettingsReaderBuilder.of(settings, clock),
-            processes=min(settings.collect_processes, usable_cores()),
-            deadline_seconds=settings.deadline_seconds,
-        )
-        async with aclosing(pool):
+        reader = Reader(opener.source, opener.metrics, clock, deadline_seconds=seconds)
+        builder = SettingsReaderBuilder.of(settings, clock)
+        processes = min(settings.collect_processes, usable_cores())
+        readers = ReaderPool(reader, snapshot, builder, processes=processes, deadline_seconds=seconds)
+        async with aclosing(readers):
             collector = Collector(
-                ledger.accounts,
+                accounts,
                 ledger.coverage,
-                pool,
+                readers,
                 Committer(ledger.writer()),
                 clock,
-                executor=executor,
+                executor=pool,
                 policy=Policy(max_days=settings.collect_days),
                 max_concurrency=settings.collect_at_once,
             )
             savings = SavingsCollector(
-                ledger.accounts,
+                accounts,
                 ledger.savings,
                 ledger.writer(),
                 opener.source,
                 clock,
-                deadline_seconds=settings.deadline_seconds,
-                executor=executor,
+                deadline_seconds=seconds,
+                executor=pool,
             )
             return await work(ledger, collector, savings)
-
-
-def _new_reader(opener: AccountOpener, settings: Settings, clock: Clock) -> Reader:
-    return Reader(opener.source, opener.metrics, clock, deadline_seconds=settings.deadline_seconds)

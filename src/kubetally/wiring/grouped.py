@@ -1,87 +1,53 @@
-"""Grouped costs of clusters, from stored days and their sources, with the settings' ledger and engine."""
+"""Grouped costs of clusters and how they came about, with the settings' ledger, sources and engine."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from kubetally.domain.account import ListedAccount
-from kubetally.domain.compare import CompareQuestion, Comparison
+from kubetally.domain.collection import CollectedDay
+from kubetally.domain.compare import Comparison
 from kubetally.domain.errors import StoreError
 from kubetally.domain.fleet import Failed
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.report import CostReport
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
-from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.clusters import AnyCluster
 from kubetally.ledger.stores import Ledger
+from kubetally.query.explain import Explainer
 from kubetally.query.joined import JoinedCluster, JoinedReader
+from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.clusters import opener_of, subject_of
+from kubetally.wiring.clusters import open_costs
 from kubetally.wiring.queries import query_engine
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from kubetally.domain.collection import CollectedDay
 
 _Report = TypeVar("_Report", CostReport, Comparison)
 
 
 async def get_grouped_costs(
     clusters: Sequence[AnyCluster],
-    question: CostQuestion,
-    *,
-    settings: Settings,
-    clock: Clock | None = None,
-    done: Callable[[], None] = lambda: None,
-) -> tuple[CostReport, list[Failed]]:
-    """What clusters cost together, grouped as asked, and those whose source gave no answer; rows in no order.
-
-    done: called when a cluster ends.
-    Raises: RequestError, for several currencies and for an instant without history; StoreError.
-    """
-    return await _answer(clusters, [question], lambda reports: reports.costs(question), settings, clock, done)
-
-
-async def get_comparison(
-    clusters: Sequence[AnyCluster],
-    question: CompareQuestion,
-    *,
-    settings: Settings,
-    clock: Clock | None = None,
-    done: Callable[[], None] = lambda: None,
-) -> tuple[Comparison, list[Failed]]:
-    """What changed between two periods, as `get_grouped_costs`; those that gave no answer about either period.
-
-    done: called when a cluster ends, for each period.
-    """
-    periods = [question.of_before(), question.of_now()]
-    return await _answer(clusters, periods, lambda reports: reports.compare(question), settings, clock, done)
-
-
-async def _answer(
-    clusters: Sequence[AnyCluster],
     questions: Sequence[CostQuestion],
     compute: Callable[[LedgerReports], _Report],
+    *,
     settings: Settings,
-    clock: Clock | None,
-    done: Callable[[], None],
+    clock: Clock | None = None,
+    done: Callable[[], None] = lambda: None,
 ) -> tuple[_Report, list[Failed]]:
-    """The answer that needs the costs of all these questions, which differ in their window only."""
-    clock = clock or SystemClock()
-    opener, as_of = opener_of(settings), questions[0].as_of
-    subjects = [subject_of(cluster, opener, settings.currency) for cluster in clusters]
-    with _stores(subjects, settings, clock) as ledger:
-        history = None if ledger is None else History.of(ledger)
-        costs = CostReader(clock, history=history, deadline_seconds=settings.deadline_seconds)
+    """The report that `compute` makes, and the clusters that gave no answer to any of the questions.
+
+    questions: whose costs the report needs; they differ in their window only. done: called when a cluster ends, for
+    each question.
+    Raises: RequestError, for several currencies and for an instant without history; StoreError.
+    """
+    clock, as_of = clock or SystemClock(), questions[0].as_of
+    with open_costs(clusters, settings, clock) as (subjects, costs, ledger):
         if as_of is not None:
             costs.check_instant(subjects, as_of)
-        by_id = _by_id(subjects)
-        open_engine = query_engine(settings, in_process=ledger is None)
+        by_id, open_engine = _by_id(subjects), query_engine(settings, in_process=ledger is None)
         with JoinedReader(_joined(by_id, ledger), ledger, open_engine, _encode, clock) as reader:
             while True:
                 asked = await asyncio.gather(*(_ask(by_id, each, costs, reader, done) for each in questions))
@@ -92,6 +58,16 @@ async def _answer(
                         raise
                 else:
                     return report, [failed for id_, failed in asked[-1].items() if all(id_ in its for its in asked)]
+
+
+@contextmanager
+def open_explainer(settings: Settings) -> Iterator[tuple[Ledger, Explainer]]:
+    """The ledger, and what explains its figures. Raises StoreError, RequestError."""
+    from kubetally.sources.opencost.client import day_requests  # heavy: the HTTP client
+    from kubetally.wiring.ledger import open_ledger  # heavy: the database's libraries
+
+    with open_ledger(settings) as ledger, LedgerReader(ledger, query_engine(settings)) as reader:
+        yield ledger, Explainer(reader, day_requests)
 
 
 async def _ask(
@@ -111,15 +87,6 @@ async def _ask(
     return {id_: answer for id_, answer in answers.items() if isinstance(answer, Failed)}
 
 
-def _stores(subjects: Sequence[CostSubject], settings: Settings, clock: Clock) -> AbstractContextManager[Ledger | None]:
-    """The ledger, if any of the clusters has an account."""
-    if not any(subject.account for subject in subjects):
-        return nullcontext()
-    from kubetally.wiring.ledger import open_ledger  # heavy: the database's libraries
-
-    return open_ledger(settings, clock)
-
-
 def _by_id(subjects: Sequence[CostSubject]) -> dict[str, CostSubject]:
     """The clusters by the id of their account, else by where they are; equal places are numbered."""
     by_id = dict[str, CostSubject]()
@@ -132,15 +99,11 @@ def _by_id(subjects: Sequence[CostSubject]) -> dict[str, CostSubject]:
 def _joined(subjects: Mapping[str, CostSubject], ledger: Ledger | None) -> list[JoinedCluster]:
     """The clusters with the names and organizations of their accounts."""
     listed = {} if ledger is None else {account.id: account for account in ledger.accounts.listed()}
-    return [
-        JoinedCluster(ListedAccount(id_, id_, ""), has_account=False)
-        if subject.account is None
-        else JoinedCluster(listed[id_], has_account=True)
-        for id_, subject in subjects.items()
-    ]
+    named = ((listed.get(id_) or ListedAccount(id_, id_, ""), subject) for id_, subject in subjects.items())
+    return [JoinedCluster(account, has_account=subject.account is not None) for account, subject in named]
 
 
-def _encode(days: "Sequence[CollectedDay]") -> "list[pa.Table]":
+def _encode(days: Sequence[CollectedDay]) -> list[Any]:
     from kubetally.store.lake.encode import allocation_tables  # heavy: pyarrow
 
     return allocation_tables(days)

@@ -28,36 +28,20 @@ def lake_location(settings: Settings) -> LakeLocation:
 
 @contextmanager
 def open_ledger(
-    settings: Settings,
-    clock: Clock | None = None,
-    *,
-    answer_seconds: float | None = None,
-    may_lock: bool = False,
+    settings: Settings, clock: Clock | None = None, *, answer_seconds: float | None = None, may_lock: bool = False
 ) -> Iterator[Ledger]:
     """What the settings' database and lake hold. Raises StoreError, RequestError.
 
     may_lock: missing keys are made, also where there are credentials that these do not decrypt.
     answer_seconds: timeout of the database once it is open; as long as writers wait if None.
     """
-    clock = clock or SystemClock()
-    keys = open_keys(settings, may_lock=may_lock)
+    clock, url, keys = clock or SystemClock(), database_url(settings), open_keys(settings, may_lock=may_lock)
+    lake, open_engine = lake_location(settings), query_engine(settings, in_process=True)
     with (
         naming_setting("KUBETALLY_DATABASE_URL"),
-        open_meta(database_url(settings), keys, clock=clock, answer_seconds=answer_seconds) as meta,
+        open_meta(url, keys, clock=clock, answer_seconds=answer_seconds) as meta,
     ):
-        yield Ledger(
-            meta.accounts,
-            meta.coverage,
-            meta.leases,
-            meta.days,
-            meta.log_files,
-            meta.savings,
-            lake_location(settings),
-            meta.database,
-            timedelta(days=settings.history_days),
-            clock,
-            partial(roll_up, query_engine(settings, in_process=True)),
-        )
+        yield Ledger(*meta, lake, meta.database, lake.keep, clock, partial(roll_up, open_engine))
 
 
 def roll_up(open_engine: "OpenEngine", ledger: Ledger) -> int:

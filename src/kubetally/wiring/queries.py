@@ -20,5 +20,4 @@ def query_engine(settings: Settings, *, in_process: bool = False) -> "OpenEngine
     if memory < _MIN_MEMORY:
         raise unusable_setting("KUBETALLY_QUERY_MEMORY", f"{settings.query_memory} is less than 100MB")
     folder = settings.query_spill or str(settings.home_folder.absolute())
-    engine = DUCKDB if in_process else settings.engine
-    return engine_opener(engine, memory_bytes=memory, spill_folder=folder)
+    return engine_opener(DUCKDB if in_process else settings.engine, memory_bytes=memory, spill_folder=folder)

@@ -14,8 +14,7 @@ from kubetally.wiring.ledger import open_ledger
 def make_sample(fleet: SampleFleet, folder: Path, on_day: Callable[[], None] = lambda: None) -> int:
     """`make_fleet` in `folder`, which becomes a home folder. Raises RequestError, StoreError."""
     if is_in_use(folder):
-        raise RequestError(
-            f"{folder} is not empty: name a new folder with --out, or remove it", code="folder_not_empty"
-        )
+        problem = f"{folder} is not empty: name a new folder with --out, or remove it"
+        raise RequestError(problem, code="folder_not_empty")
     with open_ledger(replace(Settings(), home=str(folder))) as ledger:
         return make_fleet(ledger, fleet, on_day)

@@ -28,12 +28,13 @@ from kubetally.web.proxies import TrustedProxies
 from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.diagnosis import storage_check
 from kubetally.wiring.ledger import lake_location, open_ledger
 from kubetally.wiring.queries import query_engine
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
 from kubetally.wiring.sources import source_opener
-from kubetally.wiring.storage import storage_check
 
+check_port = check_address
 _DATABASE_THREADS, _LAKE_THREADS, _INTERPRETERS = 4, 2, 2
 _ANSWER_SECONDS = 4.0  # of the database; after that a thread that hangs is free again, and reconnects
 
@@ -48,11 +49,6 @@ class Started:
     database: str
     lake: str
     accounts: int
-
-
-def check_port(host: str, port: int) -> None:
-    """Raises AddressNotFree, if the service could not listen there now."""
-    check_address(host, port)
 
 
 def run_service(
@@ -73,13 +69,16 @@ def run_service(
     Raises: AddressNotFree, StoreError, RequestError, UnusableFile.
     """
     clock = clock or SystemClock()
-    if not or_free_port:
+    try:
         check_port(host, port)  # before a database is opened and a collector is started
+    except AddressNotFree:
+        if not or_free_port:
+            raise
+        port = 0
     secret, proxies = secret_of(settings), TrustedProxies.parse(settings.trusted_proxies)
-    open_engine = query_engine(settings)
     with (
         open_service(settings, clock, collects=collects) as (ledger, service, storage),
-        LedgerReader(ledger, open_engine) as reader,
+        LedgerReader(ledger, query_engine(settings)) as reader,
     ):
         app = create_app(
             service,
@@ -98,12 +97,7 @@ def run_service(
         def listening(url: str) -> None:
             started(Started(url, link_of(url, secret), secret, ledger.database, lake_location(settings).shown, count))
 
-        try:
-            serve(app, host, port, listening=listening, limits=limits)
-        except AddressNotFree:
-            if not or_free_port:
-                raise
-            serve(app, host, 0, listening=listening, limits=limits)
+        serve(app, host, port, listening=listening, limits=limits)
 
 
 @contextmanager
@@ -119,12 +113,11 @@ def open_service(
         calculations(min(_INTERPRETERS, usable_cores())) as calculate,
         supervised_process() if collects else nullcontext(),
     ):
-        snapshot = StoredSnapshot(
-            ledger.accounts, executor, prometheus_url=settings.prometheus_url, timeout_seconds=DATABASE_SECONDS
-        )
+        accounts, url = ledger.accounts, settings.prometheus_url
+        snapshot = StoredSnapshot(accounts, executor, prometheus_url=url, timeout_seconds=DATABASE_SECONDS)
         opener = AccountOpener(snapshot, source_opener(settings, calculate=calculate.in_process))
         service = CostService(
-            ledger.accounts,
+            accounts,
             opener.source,
             clock,
             open_metrics=opener.metrics,

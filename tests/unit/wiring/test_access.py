@@ -9,8 +9,7 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidCredential
-from kubetally.wiring.access import access_of
-from kubetally.wiring.sources import limits_of
+from kubetally.wiring.sources import access_of, limits_of
 
 URL = SourceUrl.parse("http://opencost:9003")
 SETTINGS = Settings(source_user="env-user", source_password="env-password", source_headers="X-A: env; X-B: env")

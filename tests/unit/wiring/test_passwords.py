@@ -16,9 +16,8 @@ from kubetally.domain.window import parse_window
 from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.ports.clusters import AccountCluster, Cluster
 from kubetally.settings import Settings
-from kubetally.wiring.access import access_of, prometheus_access_of
-from kubetally.wiring.clusters import get_costs_of_all, subject_of
-from kubetally.wiring.sources import source_opener
+from kubetally.wiring.clusters import get_costs_of_all, subjects_of
+from kubetally.wiring.sources import access_of, prometheus_access_of
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import account
 
@@ -41,7 +40,6 @@ def test_no_text_of_what_holds_a_url_shows_its_password(word: str) -> None:
     prod = replace(account(1, url), prometheus_url=parsed)
     clusters = (Cluster(url, prometheus_url=url), Cluster(parsed), AccountCluster(prod, (prod,)))
     settings = Settings(kubecost_api_url=parsed, prometheus_url=parsed)
-    opener = source_opener(settings)
     text = texts(
         *clusters,
         prod,
@@ -52,7 +50,7 @@ def test_no_text_of_what_holds_a_url_shows_its_password(word: str) -> None:
         Settings.read({"KUBECOST_API_URL": url, "KUBETALLY_PROMETHEUS_URL": url}),
         access_of(parsed, settings, Credentials()),
         prometheus_access_of(parsed, settings, None),
-        *(subject_of(cluster, opener) for cluster in clusters),
+        *subjects_of(clusters, settings),
     )
     for secret in (password, shown, "ada"):
         assert secret not in text

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from kubetally.domain.words import period_words
 from kubetally.ledger.diagnose.prometheus import diagnose_metrics, merge_findings
 from kubetally.ledger.diagnose.source import diagnose
 from kubetally.ledger.diagnose.storage import StorageProblem
+from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster
 from kubetally.ledger.ports.sources import CostSource, InfrastructureSource, SurveyedSource
 
 
@@ -21,29 +22,23 @@ class PrometheusToDiagnose(InfrastructureSource, SurveyedSource, Protocol):
     """A Prometheus that is read and surveyed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterSources:
-    """A cluster whose sources are diagnosed; `place` is its URL without credentials, or its name.
+async def diagnose_cluster(
+    cluster: AnyCluster,
+    open_source: AbstractAsyncContextManager[CostSource],
+    open_prometheus: AbstractAsyncContextManager[PrometheusToDiagnose | None],
+    window: Window,
+    now: datetime,
+) -> Diagnosis:
+    """The findings of one day, the first of `window`.
 
-    account_id, account_name: if it is an account. source: its KubetallyError is a finding. prometheus: yields None
-    without one.
+    open_source: its KubetallyError is a finding. open_prometheus: yields None without one.
     """
-
-    place: str
-    source: AbstractAsyncContextManager[CostSource]
-    prometheus: AbstractAsyncContextManager[PrometheusToDiagnose | None]
-    account_id: str | None = None
-    account_name: str | None = None
-
-
-async def diagnose_cluster(cluster: ClusterSources, window: Window, now: datetime) -> Diagnosis:
-    """The findings of one day, the first of `window`."""
     place, day = cluster.place, next(window.days(), window)
     hours = _whole_hours(day)
-    async with cluster.prometheus as prometheus:
+    async with open_prometheus as prometheus:
         measured = None if prometheus is None else await _read(prometheus, hours)
         try:
-            async with cluster.source as source:
+            async with open_source as source:
                 place = source.url
                 findings = await diagnose(source, day, now, None if measured is None else measured.within(day))
         except KubetallyError as error:
@@ -52,7 +47,8 @@ async def diagnose_cluster(cluster: ClusterSources, window: Window, now: datetim
             findings = merge_findings(findings, await diagnose_metrics(prometheus, hours))
     if day != window:
         findings = [_only_one_day(window, day), *findings]
-    return Diagnosis(place, findings, cluster.account_id, cluster.account_name)
+    account = cluster.account if isinstance(cluster, AccountCluster) else None
+    return Diagnosis(place, findings, account.id if account else None, account.name if account else None)
 
 
 def with_storage(diagnoses: Sequence[Diagnosis], problems: Sequence[StorageProblem]) -> list[Diagnosis]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 
@@ -22,9 +22,8 @@ from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.secrets import KeyRing
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """The ports on one database, which may be used by many threads at once."""
+class Metadata(NamedTuple):
+    """The ports on one database, which may be used by many threads at once; in the order of `Ledger`."""
 
     accounts: SqlAccounts
     coverage: Coverage
