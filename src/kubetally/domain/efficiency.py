@@ -1,13 +1,16 @@
 """How well what was requested was used: ratios of sums, never averages of ratios."""
 
 from collections.abc import Iterable, Sequence
-from math import fsum, isfinite
+from math import copysign, floor, fsum, isfinite, log10
 from typing import Final, NamedTuple
 
 SIGNIFICANT_DIGITS: Final = 8
 """Of hours in an answer: an engine adds doubles in any order, and their last digits depend on it."""
-_RELIABLE_DIGITS: Final = 13
+RELIABLE_DIGITS: Final = 13
 """Of a sum of many doubles, in whatever order."""
+MIN_EXPONENT: Final = RELIABLE_DIGITS - 1 - 22
+MAX_EXPONENT: Final = SIGNIFICANT_DIGITS - 1 + 22
+"""Of amounts that are rounded by exact powers of ten; no hours or bytes are outside."""
 
 
 class Hours(NamedTuple):
@@ -130,11 +133,24 @@ def sum_of_known(column: Sequence[float | None]) -> float | None:
 
 
 def round_amount(amount: float) -> float:
-    """To `SIGNIFICANT_DIGITS`, so that no order of addition shows.
+    """To `SIGNIFICANT_DIGITS`, a half away from zero, so that no order of addition shows.
 
     Sums of hours with few digits often lie halfway between two: the digits that depend on the order are cut off first.
+    `query.rounding` does the same to many at once.
     """
-    return float(f"{float(f'{amount:.{_RELIABLE_DIGITS}g}'):.{SIGNIFICANT_DIGITS}g}") if amount else 0.0
+    if not amount:
+        return 0.0
+    size = floor(log10(abs(amount)))
+    if not MIN_EXPONENT <= size <= MAX_EXPONENT:
+        return float(f"{amount:.{SIGNIFICANT_DIGITS}g}")
+    digits = round(_times_power(abs(amount), RELIABLE_DIGITS - 1 - size))
+    kept = floor(digits / 10 ** (RELIABLE_DIGITS - SIGNIFICANT_DIGITS) + 0.5)
+    return copysign(_times_power(kept, size + 1 - SIGNIFICANT_DIGITS), amount)
+
+
+def _times_power(number: float, exponent: int) -> float:
+    """Times a power of ten, rounded once, as powers up to 10 ** 22 are exact."""
+    return float(number * 10.0**exponent if exponent >= 0 else number / 10.0**-exponent)
 
 
 def _rated(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[float, float]:

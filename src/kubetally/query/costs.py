@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import partial, reduce
-from itertools import chain
+from itertools import chain, islice
 from operator import or_
 from typing import Any
 
@@ -30,6 +30,7 @@ from kubetally.query.engine import Run, RunPrepared
 from kubetally.query.groups import MAX_GROUPS, Group, GroupReader, as_date, check_groups
 from kubetally.query.predicate import row_passes, services_of
 from kubetally.query.rollup_choice import grain_of
+from kubetally.query.rounding import round_amounts
 from kubetally.query.sharing import given_to_namespaces, given_to_rows, without_shared
 from kubetally.query.sums import (
     COSTS,
@@ -48,6 +49,7 @@ from kubetally.query.top import top_groups
 from kubetally.store.lake.schema import ALLOCATIONS
 
 _TRUNCATIONS = {"week": "W", "month": "M"}
+_ROUNDED_AT_ONCE = 4096
 _NO_COSTS = dict.fromkeys(COSTS, 0)
 _AMOUNTS = frozenset({*COSTS, WASTE})
 _OF_LINES = frozenset({Field.CLUSTER, Field.ORGANIZATION, Field.CURRENCY, Field.COMPONENT})
@@ -91,10 +93,12 @@ def cost_rows(
         if not sharing.is_nothing and filters[Component.SHARED] != NO_ROW:
             given = reader.read(_given(run, rows, question, filters[Component.SHARED], accounts))
             parts = chain(parts, (part._replace(sums=_NO_COSTS | part.sums) for part in given))
+        found = _by_identity(parts, question, accounts)
         return [
             row
-            for (key, *about), sums in _by_identity(parts, question, accounts)
-            for row in _rows_of(question, key, tuple(about), sums, shown)
+            for piece in iter(lambda: [*islice(found, _ROUNDED_AT_ONCE)], [])
+            for (identity, sums), hours in zip(piece, _rounded_hours([sums for _, sums in piece]), strict=True)
+            for row in _rows_of(question, identity, sums, hours, shown)
         ]
 
 
@@ -315,16 +319,24 @@ def _merged(parts: Sequence[Group]) -> dict[str, Any]:
     }
 
 
+def _rounded_hours(many: Sequence[Mapping[str, Any]]) -> list[tuple[Hours, RatedHours]]:
+    """The hours of sums, to `SIGNIFICANT_DIGITS`."""
+    names, count = (*Hours._fields, *RATED), len(Hours._fields)
+    amounts = iter(round_amounts([sums.get(name) for sums in many for name in names]))
+    rows = [[*islice(amounts, len(names))] for _ in many]
+    return [(Hours(*row[:count]), RatedHours(*[amount or 0.0 for amount in row[count:]])) for row in rows]  # type: ignore[arg-type]
+
+
 def _rows_of(
     question: CostQuestion,
-    key: tuple[str | None, ...],
-    about: tuple[Any, ...],
-    sums: dict[str, Any],
+    identity: tuple[Any, ...],
+    sums: Mapping[str, Any],
+    rounded: tuple[Hours, RatedHours],
     shown: Sequence[Component],
 ) -> Iterator[CostRow]:
-    account_id, start, kind, count = about
+    key, account_id, start, kind, count = identity
+    hours, rated = rounded
     costs = Costs(*[sums[name] or 0 for name in COSTS])
-    hours = Hours(*[sums.get(name) for name in Hours._fields]).rounded()  # type: ignore[arg-type]
     place = next((at for at, dimension in enumerate(question.group) if dimension.name == "component"), None)
     if place is not None:
         for component in shown:
@@ -344,7 +356,7 @@ def _rows_of(
         costs,
         NO_CLASSES,
         hours,
-        RatedHours(*[sums.get(name) or 0.0 for name in RATED]).rounded(),
+        rated,
         kind=kind,
         key=key,
         count=count,

@@ -1,6 +1,6 @@
 """Reads what an answer is made of: a snapshot of the ledger, its rows on the engine, and its coverage."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
@@ -107,9 +107,18 @@ class LedgerReader(SharedEngine):
         self._snapshots = SnapshotReader(
             stores.coverage, lambda: stores.lake, stores.retention, uses_roll_ups=uses_roll_ups
         )
+        self._listed: tuple[Hashable, Mapping[str, ListedAccount]] = None, {}
 
     def accounts(self) -> Mapping[str, ListedAccount]:
         """The accounts of clusters by id, removed ones too; others have no costs, and no hours are asked of them."""
+        revision = self.stores.coverage.revision()  # before the accounts: what is committed in between is read again
+        of_revision, accounts = self._listed
+        if revision is None or revision != of_revision:
+            accounts = self._read_accounts()
+            self._listed = revision, accounts
+        return accounts
+
+    def _read_accounts(self) -> Mapping[str, ListedAccount]:
         places = self.stores.accounts.places()
         others = {place.id for place in places if place.type is not AccountType.KUBERNETES_CNR}
         return {account.id: account for account in self.stores.accounts.listed() if account.id not in others}

@@ -83,6 +83,10 @@ class LogFolder:
         except FileNotFoundError:
             return None
 
+    def has(self, version: int) -> bool:
+        """Whether there is an entry of a version."""
+        return self.identity(version) is not None
+
     def identity(self, version: int) -> tuple[int, ...] | None:
         """Distinguishes an entry from another of the same version; None if it does not exist."""
         try:

@@ -149,11 +149,13 @@ class OpenTable:
 
     def look(self, handle: DeltaTable) -> Snapshot:
         """The newest version, checked if it is another than the one last read."""
+        log = self.storage.log
+        if log is not None and handle.version() == self._newest.version and not log.has(self._newest.version + 1):
+            return self._newest  # the library would list the whole folder to find that out
         handle.update_incremental()
         if handle.version() != self._newest.version:
             self.check_entry(handle.version())
             check_table(handle, self.url, self.name)
-            log = self.storage.log
             self._identity = None if log is None else log.identity(handle.version())
             self._newest = _snapshot(handle)
         return self._newest

@@ -1,12 +1,12 @@
 """Which files an answer reads: those that hold the rows of given collections, at one version of each table."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -20,6 +20,8 @@ from kubetally.store.lake.tables import DayTable
 
 _READERS = 4
 _MAX_FILES = 20_000
+_Wanted = TypeVar("_Wanted")
+_Of = TypeVar("_Of")
 
 
 class _Content(NamedTuple):
@@ -61,10 +63,8 @@ class ScanPlanner:
             if not days:
                 continue
             snapshot = pair.rows.newest()
-            with ThreadPoolExecutor(_READERS) as readers:
-                of_day = partial(self._of_day, pair.rows, snapshot, accounts)
-                for files in readers.map(of_day, days, days.values()):
-                    found += files
+            for files in self._of_days(pair.rows, snapshot, days, partial(self._of_day, pair.rows, snapshot, accounts)):
+                found += files
         if len(self._contents) != known:  # files were read as a whole, which takes memory that nothing needs any more
             pa.default_memory_pool().release_unused()
         return _scans_of(found)
@@ -80,12 +80,20 @@ class ScanPlanner:
             if not days:
                 continue
             snapshot = pair.assets.newest()
-            with ThreadPoolExecutor(_READERS) as readers:
-                of_day = partial(self._assets_of_day, pair.assets, snapshot, accounts)
-                for files, left in readers.map(of_day, days, days.values()):
-                    found += files
-                    without |= left
+            of_day = partial(self._assets_of_day, pair.assets, snapshot, accounts)
+            for files, left in self._of_days(pair.assets, snapshot, days, of_day):
+                found += files
+                without |= left
         return AssetScans(_scans_of(found), frozenset(without))
+
+    def _of_days(
+        self, table: DayTable, snapshot: Snapshot, days: Mapping[date, _Wanted], of_day: Callable[[date, _Wanted], _Of]
+    ) -> Iterable[_Of]:
+        """What `of_day` makes of each day; several at once, if some of their files have to be read first."""
+        if all(_key(table, file) in self._contents for day in days for file in snapshot.of(day)):
+            return map(of_day, days, days.values())
+        with ThreadPoolExecutor(_READERS) as readers:
+            return [*readers.map(of_day, days, days.values())]
 
     def _assets_of_day(
         self, table: DayTable, newest: Snapshot, accounts: frozenset[str], day: date, wanted: dict[str, StoredRows]
@@ -144,7 +152,7 @@ class ScanPlanner:
 
     def _content(self, table: DayTable, day: date, file: DataFile) -> _Content:
         """What a file holds. Raises MissingFile, DayDamaged."""
-        key = f"{table.name}/{file.path}"
+        key = _key(table, file)
         with self._lock:
             if key in self._contents:
                 return self._contents[key]
@@ -154,6 +162,10 @@ class ScanPlanner:
                 self._contents.clear()
             self._contents[key] = content
         return content
+
+
+def _key(table: DayTable, file: DataFile) -> str:
+    return f"{table.name}/{file.path}"
 
 
 def _scans_of(files: Iterable[_File]) -> list[Scan]:
