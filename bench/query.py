@@ -140,7 +140,7 @@ def in_process(home: str) -> dict[str, Any]:
                 "sums": lambda ours=ours: ours(sums),
                 "sql": lambda of=(question, days): by_hand.run(*of),
             }
-            is_summed = sums.snapshot(cost_question).roll_up is not None
+            is_summed = bool(sums.snapshot(cost_question).roll_ups)
             figures[name] = {**_least(cases), "is_summed": is_summed}
         year = parse_costs(_query(questions(account, cluster)["q3"], (first, last)), ledger.clock.now())[0]
         figures["days"] = _least({

@@ -31,7 +31,7 @@ from kubetally.query.duck import DuckEngine
 from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
 from kubetally.query.rollup_builder import RollUpBuilder
-from kubetally.query.rollup_choice import choose, grain_of
+from kubetally.query.rollup_choice import choose, grains_of
 from kubetally.query.rollup_sums import rolled_up, sums_of
 from kubetally.store.lake.copying import LakeFiles
 from kubetally.store.lake.delta import DeltaLake
@@ -129,21 +129,22 @@ def test_sums_of_some_days_give_the_rows_of_all(
         for id_, its in _by_collection(table, name)
     ]
     question = query(group, filter=parse_v2(text), step=step, idle=idle, sharing=sharing)
-    grain = grain_of(question)
-    assert grain is not None
+    grains = grains_of(question)
+    assert grains
     wanted = [entry for number, entry in enumerate(collections) if number != stale]
     assume(wanted)
     held = {id_: (account_id, day) for n, (id_, account_id, day, _) in enumerate(collections) if n in rolled}
-    choice = choose(grain, [RollUp("", held)] if held else [], [StoredRows(*entry[:3]) for entry in wanted])
+    files = [RollUp("", held)] if held else []
+    choice = choose(grains, lambda _: files, [StoredRows(*entry[:3]) for entry in wanted])
     rows = ibis.memtable(pa.concat_tables([entry[3] for entry in wanted]))
     expected = cost_rows(engine.run, rows, question, ACCOUNTS, "USD")
-    if choice.roll_up is None:
+    if not choice.roll_ups:
         assert not {entry[0] for entry in wanted} & held.keys()
         return
-    files = rolled_up(ibis.memtable(pa.concat_tables([entry[3] for entry in collections if entry[0] in held])), grain)
+    held_rows = ibis.memtable(pa.concat_tables([entry[3] for entry in collections if entry[0] in held]))
     rest = [entry[3] for entry in wanted if entry[0] in {its.id for its in choice.rest}]
     beside = ibis.memtable(pa.concat_tables(rest)) if rest else None
-    sums = sums_of(files, choice.roll_up, beside, "USD")
+    sums = sums_of([(scan, rolled_up(held_rows, scan.grain)) for scan in choice.roll_ups], beside, "USD")
     assert _sorted(cost_rows(engine.run, sums, question, ACCOUNTS, "USD")) == _sorted(expected)
 
 
@@ -178,13 +179,40 @@ def test_days_stored_later_are_read_beside_it(home: Home) -> None:
     assert home.roll_up() == 3
     home.store(days[3], cluster_day(ONE, 1))
     question = CostQuestion(WINDOW, parse_group("namespace"))
-    assert home.readers[0].snapshot(question).roll_up is not None
+    assert home.readers[0].snapshot(question).roll_ups
     with_, without = home.answers(question)
     assert with_ == without
     assert home.roll_up() == 2
     assert home.roll_up() == 0
     assert not home.readers[0].snapshot(question).rest
     assert home.answers(question) == [without, without]
+
+
+def test_whole_months_are_read_as_such(home: Home) -> None:
+    home.store(*(cluster_day(id_, day=FIRST + n * ONE_DAY) for id_ in (ONE, TWO) for n in range(2)))
+    home.roll_up()
+    for days, step, text, grains in (
+        (3, None, "", [Grain.MONTH]),
+        (3, Step.MONTH, 'namespace:"shop"', [Grain.MONTH]),
+        (3, Step.DAY, "", [Grain.ACCOUNT]),
+        (1, None, "", [Grain.ACCOUNT]),
+        (1, None, 'namespace:"shop"', [Grain.NAMESPACE]),
+    ):
+        window = Window(MIDNIGHT, MIDNIGHT + days * DAY)
+        question = CostQuestion(window, parse_group("cluster"), step, parse_v2(text))
+        assert [roll_up.grain for roll_up in home.readers[0].snapshot(question).roll_ups] == grains, (days, step, text)
+        assert len(set(home.answers(question))) == 1
+
+
+def test_sums_of_months_are_made_anew_without_reading_rows(home: Home) -> None:
+    home.store(cluster_day(ONE), cluster_day(TWO))
+    home.roll_up()
+    kept, made = (home.lake.roll_ups.files(grain) for grain in (Grain.NAMESPACE, Grain.MONTH))
+    Path(made[0].path).unlink()
+    home.lake = DeltaLake(home.lake.url)
+    assert home.roll_up() == 0
+    assert home.lake.roll_ups.files(Grain.NAMESPACE) == kept
+    assert [file.ids for file in home.lake.roll_ups.files(Grain.MONTH)] == [kept[0].ids]
 
 
 def test_question_on_pods_reads_rows(home: Home) -> None:
@@ -198,7 +226,7 @@ def test_question_on_pods_reads_rows(home: Home) -> None:
         ("label:team", "", False),
     ):
         snapshot = home.readers[0].snapshot(CostQuestion(WINDOW, parse_group(group), filter=parse_v2(text)))
-        assert (snapshot.roll_up is not None) is is_used, (group, text)
+        assert bool(snapshot.roll_ups) is is_used, (group, text)
 
 
 def files(home: Home) -> list[Path]:
@@ -255,9 +283,9 @@ def test_replaced_file_stays_for_an_hour(home: Home) -> None:
     home.roll_up()
     home.store(cluster_day(TWO))
     home.roll_up()
-    assert len(files(home)) == 4
-    assert home.lake.roll_ups.remove_replaced(home.clock.now() + timedelta(hours=1)) == 2
-    assert len(files(home)) == 2
+    assert len(files(home)) == 2 * len(Grain)
+    assert home.lake.roll_ups.remove_replaced(home.clock.now() + timedelta(hours=1)) == len(Grain)
+    assert len(files(home)) == len(Grain)
     assert len(set(home.answers(CostQuestion(WINDOW, parse_group("cluster"))))) == 1
 
 

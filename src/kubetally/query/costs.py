@@ -29,7 +29,7 @@ from kubetally.query.accounts import Accounts, for_component, for_currency, line
 from kubetally.query.engine import Run, RunPrepared
 from kubetally.query.groups import MAX_GROUPS, Group, GroupReader, as_date, check_groups
 from kubetally.query.predicate import row_passes, services_of
-from kubetally.query.rollup_choice import grain_of
+from kubetally.query.rollup_choice import grains_of
 from kubetally.query.rounding import round_amounts
 from kubetally.query.sharing import given_to_namespaces, given_to_rows, without_shared
 from kubetally.query.sums import (
@@ -281,7 +281,7 @@ def _given(run: Run, rows: ir.Table, question: CostQuestion, condition: Filter, 
 
 def _needs_rows(question: CostQuestion) -> bool:
     """Whether sums by account, day, kind and namespace can't answer a question, whatever is shared."""
-    return grain_of(replace(question, sharing=NOTHING_SHARED)) is None
+    return not grains_of(replace(question, sharing=NOTHING_SHARED))
 
 
 def _identity(part: Group, question: CostQuestion, accounts: Accounts) -> tuple[Any, ...]:

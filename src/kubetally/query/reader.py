@@ -12,7 +12,7 @@ from kubetally.domain.status import Coverage, DayState
 from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import Coverage as CoveragePort
-from kubetally.ledger.ports.lake import LakeFiles, Scan
+from kubetally.ledger.ports.lake import LakeFiles
 from kubetally.query.snapshot import Snapshot, SnapshotReader
 
 if TYPE_CHECKING:
@@ -88,14 +88,14 @@ class SharedEngine:
 
     def sums(self, snapshot: Snapshot) -> "ir.Table | None":
         """See `AnswerReader.sums`."""
-        if snapshot.roll_up is None or not self.engine.reads_roll_ups:
+        if not snapshot.roll_ups or not self.engine.reads_roll_ups:
             return None
         from kubetally.query.rollup_sums import sums_of
 
         has_rows = snapshot.rest or snapshot.tables
         rows = self.engine.rows(snapshot.local_rest, snapshot.tables) if has_rows else None
-        files = self.engine.rows([Scan(tuple(snapshot.roll_up_paths))])
-        return sums_of(files, snapshot.roll_up, rows, snapshot.currency)
+        scans = [(roll_up, self.engine.rows([scan])) for roll_up, scan in snapshot.local_roll_ups]
+        return sums_of(scans, rows, snapshot.currency)
 
 
 class LedgerReader(SharedEngine):

@@ -45,11 +45,13 @@ class RollUpBuilder:
         wanted, held, count = self._wanted(now), self._held(), 0
         months = {month for month, ids in held.items() if ids != wanted.get(month, {}).keys()}
         due = sorted(months | (wanted.keys() - held.keys()))
-        if due:
+        if due or self._without_sums_of_month():
             engine = self._open_engine()
             try:
                 for month in due:
                     count += self._roll_up(engine, month, wanted.get(month, {}), held.get(month, frozenset()), now)
+                for file in self._without_sums_of_month():
+                    self._add_up_month(engine, file, now)
             finally:
                 engine.close()
         removed = self._lake().roll_ups.remove_replaced(now - _GRACE)
@@ -65,8 +67,8 @@ class RollUpBuilder:
         return months
 
     def _held(self) -> dict[date, frozenset[str]]:
-        """The collections that roll-ups of all grains have, by month."""
-        of_grain = [_by_month(self._lake().roll_ups.files(grain)) for grain in Grain]
+        """The collections that roll-ups of both grains of days have, by month."""
+        of_grain = [_by_month(self._lake().roll_ups.files(grain)) for grain in (Grain.NAMESPACE, Grain.ACCOUNT)]
         months = {month for its in of_grain for month in its}
         return {month: frozenset.intersection(*(its.get(month, frozenset()) for its in of_grain)) for month in months}
 
@@ -84,6 +86,17 @@ class RollUpBuilder:
             its = sums.filter(pc.is_in(sums["collection_id"], pa.array(sorted(sound), pa.string())))
             self._lake().roll_ups.replace(grain, month, its, collections, keep=held & wanted.keys(), at=now)
         return len(sound)
+
+    def _without_sums_of_month(self) -> list[RollUp]:
+        """The roll-ups by namespace whose sums over the month are of other collections, or are not there."""
+        roll_ups = self._lake().roll_ups
+        present = _by_month(roll_ups.files(Grain.MONTH))
+        return [file for file in roll_ups.files(Grain.NAMESPACE) if present.get(file.month) != file.ids]
+
+    def _add_up_month(self, engine: "Engine", file: RollUp, now: datetime) -> None:
+        roll_ups = self._lake().roll_ups
+        sums = engine.run(rolled_up(ibis.memtable(roll_ups.sums(file)), Grain.MONTH))
+        roll_ups.replace(Grain.MONTH, file.month, sums, file.collections, keep=(), at=now)
 
     def _sums(self, engine: "Engine", days: Sequence[CoveredDay]) -> pa.Table:
         """The sums of days by namespace, without days that can't be read."""
@@ -109,7 +122,7 @@ def _date(day: CoveredDay) -> date:
 
 
 def _by_month(files: Sequence[RollUp]) -> dict[date, frozenset[str]]:
-    return {file.days[0].replace(day=1): file.ids for file in files}
+    return {file.month: file.ids for file in files}
 
 
 def _sound(sums: pa.Table, days: Mapping[str, CoveredDay]) -> set[str]:

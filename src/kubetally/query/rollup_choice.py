@@ -1,6 +1,6 @@
 """Which questions roll-ups answer, and for which of the stored days."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.filter import Field
 from kubetally.domain.question.partial import conditions_of
+from kubetally.domain.question.steps import Step
 from kubetally.ledger.ports.lake import StoredRows
 from kubetally.ledger.ports.rollups import Grain, RollUp
 
@@ -34,30 +35,43 @@ class RollUpScan:
 class Choice(NamedTuple):
     """What of stored rows is read from roll-ups, and the rows that are not in any."""
 
-    roll_up: RollUpScan | None
+    roll_ups: Sequence[RollUpScan]
     rest: Sequence[StoredRows]
 
 
-def grain_of(question: CostQuestion) -> Grain | None:
-    """The coarsest roll-up that has all that a question groups and filters by; None if rows are needed."""
+def grains_of(question: CostQuestion) -> Sequence[Grain]:
+    """The roll-ups that have all that a question groups and filters by, the coarsest first; none if rows are needed."""
     names = {dimension.name for dimension in question.group} - _OF_ACCOUNTS
     fields = {condition.field for condition in conditions_of(question.filter)} - _FIELDS_OF_ACCOUNTS
     if question.sharing.labels or not names <= {"namespace"} or not fields <= {Field.NAMESPACE}:
-        return None
-    return Grain.NAMESPACE if names or fields or not question.sharing.is_nothing else Grain.ACCOUNT
+        return ()
+    if not question.sharing.is_nothing:
+        return (Grain.NAMESPACE,)
+    of_days = Grain.NAMESPACE if names or fields else Grain.ACCOUNT
+    return (Grain.MONTH, of_days) if question.step in (None, Step.MONTH) else (of_days,)
 
 
-def choose(grain: Grain, files: Sequence[RollUp], stored: Sequence[StoredRows]) -> Choice:
+def choose(grains: Sequence[Grain], files: Callable[[Grain], Sequence[RollUp]], stored: Sequence[StoredRows]) -> Choice:
     """The sums of stored rows that files have, by the ids of their collections; each is in one of the two."""
+    scans = list[RollUpScan]()
+    for grain in grains:
+        scan, stored = _of_grain(grain, files(grain), stored)
+        scans += [] if scan is None else [scan]
+    return Choice(scans, stored)
+
+
+def _of_grain(
+    grain: Grain, files: Sequence[RollUp], stored: Sequence[StoredRows]
+) -> tuple[RollUpScan | None, Sequence[StoredRows]]:
     wanted = frozenset([rows.id for rows in stored])
-    used = [file for file in files if not file.ids.isdisjoint(wanted)]
+    used = [file for file in files if (file.ids <= wanted if grain is Grain.MONTH else file.ids & wanted)]
     if not used:
-        return Choice(None, stored)
+        return None, stored
     if all(file.ids <= wanted for file in used) and sum(len(file.ids) for file in used) == len(stored):
-        return Choice(RollUpScan(grain, tuple(file.path for file in used)), [])  # usual for whole months
+        return RollUpScan(grain, tuple(file.path for file in used)), []  # usual for whole months
     held = frozenset[str]().union(*(file.ids for file in used)) & wanted
     rest = [rows for rows in stored if rows.id not in held]
-    return Choice(_scan(grain, used, [rows for rows in stored if rows.id in held], held), rest)
+    return _scan(grain, used, [rows for rows in stored if rows.id in held], held), rest
 
 
 def _scan(grain: Grain, used: Sequence[RollUp], stored: Sequence[StoredRows], held: frozenset[str]) -> RollUpScan:

@@ -1,5 +1,7 @@
 """Roll-ups on an engine: made from rows, and added up beside rows that have none."""
 
+from collections.abc import Sequence
+
 import ibis
 from ibis import ir
 
@@ -10,19 +12,27 @@ from kubetally.query.sums import all_sums
 from kubetally.store.lake.schema import ROLL_UPS
 
 
-def sums_of(files: ir.Table, scan: RollUpScan, rows: ir.Table | None, currency: str | None) -> ir.Table:
-    """The sums that a scan chooses from its files, and those of rows beside them, all in one currency."""
-    parts = [_chosen(files, scan)]
+def sums_of(scans: Sequence[tuple[RollUpScan, ir.Table]], rows: ir.Table | None, currency: str | None) -> ir.Table:
+    """The sums that scans choose from their files, and those of rows beside them, all in one currency.
+
+    scans: each with its files, at least one. The columns are those that all of them have, but for the collection.
+    """
+    parts = [_chosen(files, scan) for scan, files in scans]
+    grains = [scan.grain for scan, _ in scans]
     if rows is not None:
-        parts.append(rolled_up(rows, scan.grain))
-    names = ROLL_UPS[scan.grain].names
-    table = ibis.union(*(part.select(names) for part in parts)) if len(parts) > 1 else parts[0]
+        parts.append(rolled_up(rows, grains[-1]))
+    of_all = set[str].intersection(*(set(ROLL_UPS[grain].names) for grain in grains)) - {"collection_id"}
+    names = [name for name in ROLL_UPS[grains[0]].names if name in of_all]
+    selected = [part.select(names) for part in parts]
+    table = ibis.union(*selected) if len(selected) > 1 else selected[0]
     return table.mutate(currency=ibis.literal(currency, type="string"))
 
 
 def rolled_up(rows: ir.Table, grain: Grain) -> ir.Table:
     """The sums of rows in the columns of a roll-up; rows may be those of a finer one."""
     schema = ibis.Schema.from_pyarrow(ROLL_UPS[grain])
+    if grain is Grain.MONTH:
+        rows = rows.mutate(day=rows.day.truncate("M"))
     sums = all_sums(rows)
     keys = [name for name in schema.names if name not in sums and name != "rows"]
     count = rows.rows.sum() if "rows" in rows.columns else rows.count()

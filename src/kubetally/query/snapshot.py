@@ -23,7 +23,7 @@ from kubetally.ledger.ports.lake import HISTORY_KEPT, LakeFiles, LocalScans, Sca
 from kubetally.query.accounts import Accounts, by_account
 from kubetally.query.known_days import KnownDay, WindowDays
 from kubetally.query.known_reader import Adjust, KnownDays, KnownDaysReader
-from kubetally.query.rollup_choice import Choice, RollUpScan, choose, grain_of
+from kubetally.query.rollup_choice import Choice, RollUpScan, choose, grains_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,7 @@ class Snapshot:
     currency: of all of them; None where nothing is stored.
     tables:   rows beside those of the files. issues: of the window, beside what `facts` count.
     copy:     makes files of an object store readable on this machine.
-    roll_up:  sums of some of the stored rows, if they answer the question; the files of the others are `rest`.
+    roll_ups: sums of some of the stored rows, if they answer the question; the files of the others are `rest`.
     """
 
     accounts: Mapping[str, ListedAccount]
@@ -53,7 +53,7 @@ class Snapshot:
     tables: Sequence["pa.Table"] = ()
     issues: Sequence[Issue] = ()
     copy: Callable[[Sequence[Scan]], LocalScans] = LocalScans
-    roll_up: RollUpScan | None = None
+    roll_ups: Sequence[RollUpScan] = ()
     rest: Sequence[Scan] = ()
 
     @cached_property
@@ -72,10 +72,9 @@ class Snapshot:
         return self._local(self.rest)
 
     @cached_property
-    def roll_up_paths(self) -> Sequence[str]:
-        """The files of the roll-up, on this machine."""
-        scans = () if self.roll_up is None else self._local([Scan(self.roll_up.paths)])
-        return [path for scan in scans for path in scan.paths]
+    def local_roll_ups(self) -> Sequence[tuple[RollUpScan, Scan]]:
+        """The roll-ups with their files on this machine."""
+        return [(roll_up, local) for roll_up in self.roll_ups for local in self._local([Scan(roll_up.paths)])]
 
     def _local(self, scans: Sequence[Scan]) -> Sequence[Scan]:
         local = self.copy(scans)
@@ -85,7 +84,7 @@ class Snapshot:
     @property
     def has_rows(self) -> bool:
         """Whether there may be any row."""
-        return bool(self.roll_up or self.tables or self.scans)
+        return bool(self.roll_ups or self.tables or self.scans)
 
     @property
     def days(self) -> Sequence[CoveredDay]:
@@ -156,9 +155,9 @@ class SnapshotReader:
             snapshot = Snapshot(staying, known, plan, _one_of(known.currencies), copy=self._copies)
             try:
                 choice = self._choose(question, known.stored)
-                if choice.roll_up is not None:
+                if choice.roll_ups:
                     rest = self._scans(choice.rest, frozenset(staying))
-                    return replace(snapshot, roll_up=choice.roll_up, rest=rest)
+                    return replace(snapshot, roll_ups=choice.roll_ups, rest=rest)
                 snapshot.scans  # noqa: B018 - while these days are the stored ones
             except CollectionGone:
                 # A collection was replaced between the two readings: the next pair agrees.
@@ -187,10 +186,8 @@ class SnapshotReader:
 
     def _choose(self, question: CostQuestion, stored: Sequence[StoredRows]) -> Choice:
         """What of the stored rows roll-ups answer."""
-        grain = grain_of(question) if self._uses_roll_ups and len(stored) >= _MIN_COLLECTIONS else None
-        if grain is None:
-            return Choice(None, stored)
-        return choose(grain, self._lake().roll_ups.files(grain), stored)
+        grains = grains_of(question) if self._uses_roll_ups and len(stored) >= _MIN_COLLECTIONS else ()
+        return choose(grains, self._lake().roll_ups.files, stored) if grains else Choice((), stored)
 
     def _copies(self, scans: Sequence[Scan]) -> LocalScans:
         return self._lake().local(scans) if scans else LocalScans(scans)

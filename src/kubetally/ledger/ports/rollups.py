@@ -12,10 +12,11 @@ Key = tuple[str, date]
 
 
 class Grain(StrEnum):
-    """What rows are summed by, beside day, collection and kind: the account alone, or its namespaces."""
+    """What rows are summed by, beside their kind: collections, their namespaces too, or namespaces over a month."""
 
     ACCOUNT = "account"
     NAMESPACE = "namespace"
+    MONTH = "month"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class RollUp:
         days = {day for _, day in self.collections.values()}
         return min(days), max(days)
 
+    @property
+    def month(self) -> date:
+        """Its first day."""
+        return self.days[0].replace(day=1)
+
     @cached_property
     def accounts(self) -> frozenset[str]:
         """The accounts of the collections."""
@@ -53,6 +59,9 @@ class RollUps(Protocol):
 
     def files(self, grain: Grain) -> Sequence[RollUp]:
         """The undamaged files, by month; files without collections are left out."""
+
+    def sums(self, file: RollUp) -> Any:
+        """The sums of a file, as an Arrow table."""
 
     def replace(
         self,

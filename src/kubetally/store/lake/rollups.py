@@ -59,6 +59,11 @@ class RollUpFiles:
         found = (self._newest(its) for its in _by_month(self._list()[grain]).values())
         return [roll_up for roll_up in found if roll_up is not None and roll_up.collections]
 
+    def sums(self, file: RollUp) -> pa.Table:
+        """See `RollUps`."""
+        with translated(self._url, self._place.secrets):
+            return pq.read_table(pa.BufferReader(self._storage.body(file.path.removeprefix(f"{self._url}/"))))
+
     def replace(
         self,
         grain: Grain,
@@ -74,7 +79,7 @@ class RollUpFiles:
         present = self._newest(its)
         kept = {} if present is None else {id_: key for id_, key in present.collections.items() if id_ in keep}
         if kept and present is not None:
-            table = self._table(present.path)
+            table = self.sums(present)
             sums = pa.concat_tables([table.filter(pc.is_in(table["collection_id"], pa.array(sorted(kept)))), sums])
         self._write(grain, f"{month:%Y-%m}", its, sums, {**kept, **collections}, int(at.timestamp()))
 
@@ -101,9 +106,14 @@ class RollUpFiles:
         newest = self._newest(its)
         if newest is not None:
             staying = {id_: key for id_, key in newest.collections.items() if not goes(id_, key)}
-            table = self._table(newest.path)
-            kept = table.filter(pc.is_in(table["collection_id"], pa.array(sorted(staying), pa.string())))
-            self._write(grain, month, its, kept, staying, int(time.time()))
+            table = self.sums(newest)
+            if grain is not Grain.MONTH:
+                table = table.filter(pc.is_in(table["collection_id"], pa.array(sorted(staying), pa.string())))
+            elif account_id not in {key[0] for key in staying.values()}:
+                table = table.filter(pc.not_equal(table["account_id"], account_id))
+            else:
+                staying, table = {}, table.slice(0, 0)  # until it is made anew
+            self._write(grain, month, its, table, staying, int(time.time()))
         with translated(self._url, self._place.secrets):
             for file, roll_up in readable:
                 if is_concerned(roll_up):
@@ -167,10 +177,6 @@ class RollUpFiles:
             _log.warning("roll_up_not_read", path=f"{self._url}/{file.path}", error=str(error))
             return None
         return RollUp(f"{self._url}/{file.path}", collections)
-
-    def _table(self, path: str) -> pa.Table:
-        with translated(self._url, self._place.secrets):
-            return pq.read_table(pa.BufferReader(self._storage.body(path.removeprefix(f"{self._url}/"))))
 
     def _write(
         self, grain: Grain, month: str, its: Sequence[_File], sums: pa.Table, collections: Mapping[str, Key], at: int

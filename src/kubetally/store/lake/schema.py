@@ -325,13 +325,12 @@ def in_files(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field for field in schema if field.name != DAY])
 
 
-def _sums(*keys: pa.Field) -> pa.Schema:
-    """Sums of rows of a collection by kind and these keys; null where no row has the figure."""
+def _sums(*keys: str) -> pa.Schema:
+    """Sums of rows by account, kind and these keys; null where no row has the figure."""
     return pa.schema(
         [
             pa.field(DAY, pa.date32()),
-            *(pa.field(name, pa.string()) for name in ("account_id", "collection_id", "kind")),
-            *keys,
+            *(pa.field(name, pa.string()) for name in ("account_id", "kind", *keys)),
             *(pa.field(name, MONEY) for name in (*COST_COLUMNS, *IDLE_COLUMNS)),
             *(
                 pa.field(name, pa.float64())
@@ -342,5 +341,12 @@ def _sums(*keys: pa.Field) -> pa.Schema:
     )
 
 
-ROLL_UPS = {Grain.ACCOUNT: _sums(), Grain.NAMESPACE: _sums(pa.field("namespace", pa.string()))}
-"""Of the files of roll-ups. `rated_`: of rows that have request and usage; `waste` in micros; `rows`: their number."""
+ROLL_UPS = {
+    Grain.ACCOUNT: _sums("collection_id"),
+    Grain.NAMESPACE: _sums("collection_id", "namespace"),
+    Grain.MONTH: _sums("namespace"),
+}
+"""Of the files of roll-ups; the day of a month is its first.
+
+`rated_`: of rows that have request and usage; `waste` in micros; `rows`: their number.
+"""
