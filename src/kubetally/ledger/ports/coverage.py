@@ -79,7 +79,7 @@ class Coverage(Protocol):
     """
 
     def revision(self) -> Hashable | None:
-        """Equal to an earlier one only if nothing was written to the database since; None if it can't be told."""
+        """Equal to an earlier one only if no account and no known day has changed since; None if it can't be told."""
 
     def intend(self, collections: Sequence[Collection]) -> None:
         """Note collections that are about to be committed, all or none; noted ones stay as they are.

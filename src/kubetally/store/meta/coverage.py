@@ -43,7 +43,6 @@ from kubetally.store.meta.current_collections import is_lost, label_as_stated, m
 from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.past_days import read_past_days
-from kubetally.store.meta.revision import Revision
 from kubetally.store.meta.tables import (
     ACCOUNTS,
     CODE_LENGTH,
@@ -63,10 +62,10 @@ class SqlCoverage(SqlStore):
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         super().__init__(engine)
-        self._clock, self._revision = clock, Revision(engine)
+        self._clock = clock
 
     def revision(self) -> Hashable | None:
-        return self._revision.read()
+        return self._revision()
 
     def intend(self, collections: Sequence[Collection]) -> None:
         rows = [row_of(collection) for collection in collections]

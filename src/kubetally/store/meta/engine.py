@@ -10,13 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, select, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 
 from kubetally.domain.source_url import without_password
 from kubetally.masking import Mask
 from kubetally.store.meta.faults import InvalidDatabaseUrl, translated, unavailable
+from kubetally.store.meta.tables import REVISION
+from kubetally.store.meta.upsert import put
 
 CONNECT_SECONDS = 5
 _HASTY_SECONDS, _GRACE_SECONDS = 2, 5
@@ -28,6 +31,7 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
 }
+_ONE_ROW = 1
 _LOCK = 0x6B756265  # a number that others are unlikely to lock in the same database: "kube"
 
 
@@ -94,7 +98,12 @@ def connected_engine(
 
 
 class SqlStore:
-    """A store on a database. Each call is one transaction of its own; any thread may call. Raises StoreError."""
+    """A store on a database. Each call is one transaction of its own; any thread may call. Raises StoreError.
+
+    changes_answers: whether answers depend on what it writes; then every commit changes the revision.
+    """
+
+    changes_answers = True
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._writing = engine, engine.execution_options(immediate=True)
@@ -116,6 +125,14 @@ class SqlStore:
     def _writes(self) -> Iterator[Connection]:
         with translated(self.database), self._writing.begin() as connection:
             yield connection
+            if self.changes_answers:  # at the end, because others that write wait for it until the commit
+                put(connection, REVISION, [{"id": _ONE_ROW, "value": uuid4().hex}])
+
+    def _revision(self) -> str | None:
+        """Equal to an earlier one only if no answer has changed since; None where nothing was ever written."""
+        with self._reads() as connection:
+            value: str | None = connection.scalar(select(REVISION.c.value))
+            return value
 
 
 def _limit_silence(engine: Engine, seconds: float) -> None:

@@ -24,6 +24,8 @@ class SqlLeases(SqlStore):
     clock blocks others forever. A holder whose clock is further ahead loses its lease; `renew` returns False then.
     """
 
+    changes_answers = False
+
     def __init__(self, engine: Engine, clock: Clock, seconds: float = LEASE_SECONDS) -> None:
         super().__init__(engine)
         self._clock, self._seconds = clock, seconds

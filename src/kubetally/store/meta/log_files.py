@@ -13,6 +13,8 @@ from kubetally.store.meta.upsert import put_missing
 class SqlLogFiles(SqlStore):
     """The port `LogFiles` on a database."""
 
+    changes_answers = False
+
     def note(self, files: Sequence[LogFile]) -> None:
         rows = [{"table_name": file.table, "name": file.name, "crc": file.crc} for file in files]
         with self._writes() as connection:

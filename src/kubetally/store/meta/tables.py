@@ -217,6 +217,14 @@ LOG_FILES = Table(
 )
 """A file of the log of one of the lake's tables, with the CRC-32 that its bytes had when it was written."""
 
+REVISION = Table(
+    "revision",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("value", String(32), nullable=False),
+)
+"""One row, whose value every commit changes that may change an answer; without a row, nobody knows."""
+
 LEASES = Table(
     "leases",
     METADATA,
