@@ -19,9 +19,10 @@ from kubetally.domain.question.group import parse_group
 from kubetally.domain.question.steps import Step
 from kubetally.domain.row import Cause
 from kubetally.query.accounts import Accounts
-from kubetally.query.costs import cost_rows, stored_rows
+from kubetally.query.costs import cost_rows
 from kubetally.query.engine import Run
 from kubetally.query.sharing import share_rows
+from kubetally.query.stored_rows import stored_rows
 from kubetally.query.sums import COSTS, SHARED_IDLE, columns
 
 _NAMES = ("namespace", "controller_kind", "controller", "pod", "container", "node")

@@ -85,7 +85,7 @@ class LedgerReports:
         report = self.costs_of(snapshot, replace(question, group=(), step=None))
         if not snapshot.has_rows:
             return LabelReport(report, ())
-        from kubetally.query.costs import label_costs
+        from kubetally.query.stored_rows import label_costs
 
         rows = self._reader.rows(snapshot)
         found = label_costs(self._reader.engine.run, rows, question, snapshot.accounts, snapshot.currency)
@@ -105,7 +105,7 @@ class LedgerReports:
             lines, rows = arrange_report(report, order, top)
             yield from export_table(report_table(report, [*lines, *rows]), format_)
             return
-        from kubetally.query.costs import stored_rows
+        from kubetally.query.stored_rows import stored_rows
         from kubetally.store.lake.schema import ALLOCATIONS
 
         snapshot = self._reader.snapshot(question)

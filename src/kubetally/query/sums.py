@@ -15,6 +15,7 @@ from kubetally.domain.question.cost_question import Idle
 from kubetally.store.lake.schema import IDLE_COLUMNS
 
 COSTS = tuple(f"{component}_cost" for component in Component)
+NO_COSTS = dict.fromkeys(COSTS, 0)
 SHARED_IDLE = (Component.CPU, Component.RAM, Component.GPU)
 _RATED = (
     ("cpu_core_request_hours", "cpu_core_usage_hours"),

@@ -1,0 +1,127 @@
+"""Rows of an answer, made of what the engine added up: accounts and components are put in place, and hours rounded."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, time
+from itertools import islice
+from typing import Any
+
+from kubetally.domain.component import NO_CLASSES, Component, Costs
+from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours, sum_of_known
+from kubetally.domain.question.cost_question import CostQuestion, Idle
+from kubetally.domain.report import REST, CostRow
+from kubetally.query.accounts import Accounts
+from kubetally.query.groups import Group
+from kubetally.query.rounding import round_amounts
+from kubetally.query.sums import COSTS, RATED, WASTE
+
+_ROUNDED_AT_ONCE = 4096
+_AMOUNTS = frozenset({*COSTS, WASTE})
+
+
+def answer_rows(
+    parts: Iterable[Group], question: CostQuestion, accounts: Accounts, shown: Sequence[Component]
+) -> Iterator[CostRow]:
+    """The rows that parts add up to. shown: the components that have rows, if these are grouped by components."""
+    found = _by_identity(parts, question, accounts)
+    while piece := [*islice(found, _ROUNDED_AT_ONCE)]:
+        hours = _rounded_hours([sums for _, sums in piece])
+        for (identity, sums), its_hours in zip(piece, hours, strict=True):
+            yield from _rows_of(question, identity, sums, its_hours, shown)
+
+
+def _by_identity(
+    parts: Iterable[Group], question: CostQuestion, accounts: Accounts
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The sums of each row of the answer. Nothing is kept of many groups, if each is a row."""
+    is_of_organizations = any(dimension.name == "organization" for dimension in question.group)
+    if question.sharing.is_nothing and question.idle in (Idle.SEPARATE, Idle.NONE) and not is_of_organizations:
+        yield from ((_identity(part, question, accounts), part.sums) for part in parts)
+        return
+    same = defaultdict[tuple[Any, ...], list[Group]](list)
+    for part in parts:
+        same[_identity(part, question, accounts)].append(part)
+    for identity in [*same]:
+        yield identity, _merged(same.pop(identity))
+
+
+def _identity(part: Group, question: CostQuestion, accounts: Accounts) -> tuple[Any, ...]:
+    """What tells the rows of an answer apart: key, account, step, kind, and the groups in the row of all others."""
+    if part.groups_in_rest is not None:
+        return part.values, None, None, REST, part.groups_in_rest
+    key = []
+    account = None if part.account_id is None else accounts[part.account_id]
+    has_cluster = False
+    for dimension, value in zip(question.group, part.values, strict=True):
+        match dimension.name:
+            case "cluster":
+                has_cluster = True
+                key.append(account and account.name)
+            case "organization":
+                key.append(account and (account.organization or None))
+            case "kind":
+                key.append(part.kind and part.kind.value)
+            case _:
+                key.append(value)
+    is_kind_shown = any(not dimension.is_carried_by_lines for dimension in question.group)
+    start = None if part.start is None else max(datetime.combine(part.start, time(), UTC), question.window.start)
+    return tuple(key), part.account_id if has_cluster else None, start, part.kind if is_kind_shown else None, 1
+
+
+def _merged(parts: Sequence[Group]) -> dict[str, Any]:
+    """The sums of parts: of amounts in micros, and of hours as far as they are known."""
+    if len(parts) == 1:
+        return parts[0].sums
+    names = {name: None for part in parts for name in part.sums}
+    values = {name: [part.sums.get(name) for part in parts] for name in names}
+    return {
+        name: sum(value or 0 for value in its) if name in _AMOUNTS else sum_of_known(its)
+        for name, its in values.items()
+    }
+
+
+def _rounded_hours(many: Sequence[Mapping[str, Any]]) -> list[tuple[Hours, RatedHours]]:
+    """The hours of sums, to `SIGNIFICANT_DIGITS`."""
+    names, count = (*Hours._fields, *RATED), len(Hours._fields)
+    amounts = iter(round_amounts([sums.get(name) for sums in many for name in names]))
+    rows = [[*islice(amounts, len(names))] for _ in many]
+    return [(Hours(*row[:count]), RatedHours(*[amount or 0.0 for amount in row[count:]])) for row in rows]  # type: ignore[arg-type]
+
+
+def _rows_of(
+    question: CostQuestion,
+    identity: tuple[Any, ...],
+    sums: Mapping[str, Any],
+    rounded: tuple[Hours, RatedHours],
+    shown: Sequence[Component],
+) -> Iterator[CostRow]:
+    key, account_id, start, kind, count = identity
+    hours, rated = rounded
+    costs = Costs(*[sums[name] or 0 for name in COSTS])
+    place = next((at for at, dimension in enumerate(question.group) if dimension.name == "component"), None)
+    if place is not None:
+        for component in shown:
+            yield CostRow(
+                Costs(**{component.value: costs.of(component)}),
+                NO_CLASSES,
+                hours if question.has_quantities else NO_HOURS,
+                RatedHours(),
+                kind=kind,
+                key=(*key[:place], component.value, *key[place + 1 :]),
+                account_id=account_id,
+                start=start,
+                component=component,
+            )
+        return
+    yield CostRow(
+        costs,
+        NO_CLASSES,
+        hours,
+        rated,
+        kind=kind,
+        key=key,
+        count=count,
+        account_id=account_id,
+        start=start,
+        waste=sums.get(WASTE) or 0,
+    )
