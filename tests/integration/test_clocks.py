@@ -75,11 +75,13 @@ def test_maintain_removes_no_history_by_a_clock_that_may_be_ahead(
 def test_collector_with_fast_clock_removes_no_history(
     home: Home, upstream: tuple[Upstream, Served], start: Callable[..., Program]
 ) -> None:
+    source, server = upstream
     _with_history(home, upstream)
-    settings = {"KUBETALLY_HOME": str(home.folder), "KUBETALLY_HISTORY_DAYS": "1"}
+    settings = {"KUBETALLY_HOME": str(home.folder), "KUBETALLY_HISTORY_DAYS": "1", "KUBETALLY_COLLECT_DAYS": "3"}
     home.call("maintain", "--shorten", **settings)
     before = _files(home)
-    added(home, upstream[1], "cygnus")
+    source.mode = "anyday"
+    added(home, server, "cygnus")
     collector = start("collect", "--forever", **settings)
     eventually(lambda: "history_kept_longer" in collector.err, lambda: collector.err)
     assert collector.stop() == 0

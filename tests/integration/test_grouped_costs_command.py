@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -269,7 +269,8 @@ def test_figures_of_an_instant_come_from_stored_days(stored: Home) -> None:
     body = grouped("aurora", *WHOLE, "--by", "pod", "--as-of", datetime.now(UTC).isoformat(), home=stored)
     assert costs_by_key(body) == costs_by_key(now)
     assert body["question"]["as_of"] is not None
-    before = grouped("aurora", *WHOLE, "--by", "pod", "--as-of", "2026-11-23", home=stored)
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    before = grouped("aurora", *WHOLE, "--by", "pod", "--as-of", yesterday, home=stored)
     assert (before["total"]["total_cost"], before["issues"][0]["kind"]) == (None, "not_held")
 
 

@@ -211,13 +211,14 @@ def test_days_are_skipped_after_two_fail(home: Home, upstream: tuple[Upstream, S
 
 
 def test_strict_collection_exits_3_if_one_cluster_failed(home: Home, upstream: tuple[Upstream, Served]) -> None:
-    _, server = upstream
+    source, server = upstream
+    source.mode = "anyday"
     added(home, server)
     home.add("dead", "--url", "http://127.0.0.1:1")
-    done = home.call("collect", "--strict", KUBETALLY_ATTEMPTS="1")
+    done = home.call("collect", "--strict", KUBETALLY_ATTEMPTS="1", KUBETALLY_COLLECT_DAYS="3")
     assert done.code == 3
     assert done.out.startswith("Collected ")
-    assert home.call("collect", "aurora", "--strict").code == 0
+    assert home.call("collect", "aurora", "--strict", KUBETALLY_COLLECT_DAYS="3").code == 0
 
 
 def test_calendar_reports_a_common_problem_once(home: Home, upstream: tuple[Upstream, Served]) -> None:

@@ -50,14 +50,14 @@ def backup(tmp_path: Path) -> Path:
     return path
 
 
-def do(home: Path, *args: str) -> Done:
-    done = call(*args, KUBETALLY_HOME=str(home))
+def do(home: Path, *args: str, **settings: str) -> Done:
+    done = call(*args, KUBETALLY_HOME=str(home), **settings)
     assert done.code == 0, done.err
     return done
 
 
-def totals(home: Path, *more: str) -> dict[str, float]:
-    clusters = do(home, "costs", *WINDOW, "--format", "json", *more).json
+def totals(home: Path, *more: str, **settings: str) -> dict[str, float]:
+    clusters = do(home, "costs", *WINDOW, "--format", "json", *more, **settings).json
     return {cluster["account"]: cluster["summary"]["total_cost"] for cluster in clusters}
 
 
@@ -131,7 +131,8 @@ def test_other_programs_find_both_versions(home: Path, replay: ReplayServer) -> 
 def test_history_of_version_1_holds(home: Path, replay: ReplayServer) -> None:
     point_at(home, replay, "cygnus")
     backfill(home, "cygnus", "2026-11-20", "2026-11-21")
-    assert totals(home, "--as-of", "2026-11-28T22:26:30Z") == pytest.approx(TOTALS, abs=1e-9)
+    its_end, settings = "2026-11-28T22:26:30Z", {"KUBETALLY_HISTORY_DAYS": "36500"}
+    assert totals(home, "--as-of", its_end, **settings) == pytest.approx(TOTALS, abs=1e-9)
 
 
 def test_home_is_backed_up_and_restored(home: Path, tmp_path: Path) -> None:

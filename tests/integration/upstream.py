@@ -1,6 +1,7 @@
 """Recorded clusters that a test may break, make dearer or slow, and the program run on accounts of them."""
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ class Upstream:
         if self.mode == "slow" and is_money:
             time.sleep(0.1)
         instead = self._instead(path, is_money)
+        if self.mode == "anyday" and is_money:
+            instead = _of_any_day(name, path, asked)
         is_first = asked not in self._seen
         self._seen.append(asked)
         if self.mode == "flapping" and is_first:
@@ -58,6 +61,16 @@ class Upstream:
         if (self.mode == "nullset" and is_money) or (self.mode == "noassets" and path.startswith("/assets")):
             return Reply(200, b'{"code":200,"status":"success","data":[null]}')
         return None
+
+
+def _of_any_day(name: str, path: str, asked: Asked) -> Reply:
+    """The recorded answer for 2026-11-20, as of the day that is asked for."""
+    start, end = (instant[:10].encode() for instant in asked.params["window"].split(","))
+    window = {"window": "2026-11-20T00:00:00Z,2026-11-21T00:00:00Z"}
+    found = Recording(name).cluster.find(path, asked.params | window)
+    assert found is not None
+    dates = {b"2026-11-20": start, b"2026-11-21": end}
+    return Reply(200, re.sub(rb"2026-11-2[01]", lambda match: dates[match[0]], found.body()))
 
 
 def _changed(body: bytes, change: Callable[[dict[str, Any]], None]) -> Any:
