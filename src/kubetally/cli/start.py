@@ -1,5 +1,6 @@
 """What every command does first."""
 
+import os
 from typing import TYPE_CHECKING
 
 from kubetally.cli.answer_file import warn
@@ -16,6 +17,8 @@ def start(default_level: str | None = None, *, is_service: bool = False, quiet: 
     default_level: of logs, where the environment states none. is_service: the logs have also what the output has; so
     they do if the environment states a level. quiet: errors only, and no warning of unknown variables.
     """
+    # Arrow's own allocator keeps a third more memory than is in use, and saves next to no time.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from kubetally.cli.logs import set_up_logs  # heavy: see the package
     from kubetally.wiring.environment import read_settings
 
