@@ -44,8 +44,6 @@ class DuckEngine:
     def __init__(self, *, threads: int = 2, memory_bytes: int = 1_000_000_000, spill_folder: str | None = None) -> None:
         spill = "" if spill_folder is None else str(Path(spill_folder, f"query-spill-{uuid4().hex[:12]}"))
         self._connection = ibis.duckdb.connect(threads=threads, memory_limit=f"{memory_bytes}B", temp_directory=spill)
-        # Files never change, and to read a footer takes as long as to read its columns.
-        self._connection.con.execute("SET GLOBAL parquet_metadata_cache = true")
         self._preparing, self._free, self._active = Lock(), BoundedSemaphore(_AT_ONCE), set[duckdb.DuckDBPyConnection]()
         self._files = _Kept[ir.Table](_MAX_TABLES)
         self._unused_views = deque[str]()
