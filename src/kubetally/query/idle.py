@@ -1,5 +1,6 @@
 """Idle cost that is shared: workloads have their stored shares added, and the idle lines lose as much."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -28,8 +29,11 @@ def with_shares(part: Group) -> Group:
 
 def less_shares(parts: Sequence[Group], question: CostQuestion) -> Iterator[Group]:
     """What the idle lines lose to the workloads in `parts`, which are all that they are shared among."""
+    lost = defaultdict[tuple[str | None, date | None], Counter[Component]](Counter)
     for part in parts:
-        yield from _lost(part.account_id, part.start, question, _idle_shares(part.sums))
+        lost[part.account_id, part.start].update(_idle_shares(part.sums))
+    for (account_id, start), shares in lost.items():
+        yield from _lost(account_id, start, question, shares)
 
 
 def less_idle(
