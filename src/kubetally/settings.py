@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from kubetally.domain.errors import RequestError
+from kubetally.domain.errors import RequestError, unusable_setting
 from kubetally.domain.money import currency_code
 from kubetally.domain.nearest import nearest
 from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
@@ -33,11 +33,6 @@ def size_in_bytes(text: str) -> int:
 
 def _invalid(name: str, expected: str) -> RequestError:
     return RequestError(f"{name} should be {expected}; correct or unset it", code="invalid_setting")
-
-
-def unusable_setting(name: str, why: str) -> RequestError:
-    """A variable, or the option for it, has a value that can't be used; `why` shows no secret part of it."""
-    return RequestError(f"{name} can't be used: {why}; correct or unset it", code="unusable_setting")
 
 
 def _setting(

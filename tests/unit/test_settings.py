@@ -11,7 +11,7 @@ from kubetally.domain.account import Credentials
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings, size_in_bytes, unknown_variables, variable
-from kubetally.wiring.sources import access_of
+from kubetally.wiring.environment import access_settings
 from tests.errors import raises_code
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -39,7 +39,7 @@ def shown(default: object) -> str:
 
 def headers_sent(environment: Mapping[str, str], url: str = URL) -> Mapping[str, str]:
     """What a source at `url` is shown to be let in."""
-    return access_of(SourceUrl.parse(url), Settings.read(environment), Credentials()).request_headers()
+    return access_settings(Settings.read(environment)).for_source(SourceUrl.parse(url), Credentials()).request_headers()
 
 
 def test_the_document_and_the_settings_agree_exactly() -> None:

@@ -38,6 +38,11 @@ class RequestError(KubetallyError):
     code = "bad_request"
 
 
+def unusable_setting(name: str, why: str) -> RequestError:
+    """A variable, or the option for it, has a value that can't be used; `why` shows no secret part of it."""
+    return RequestError(f"{name} can't be used: {why}; correct or unset it", code="unusable_setting")
+
+
 class NotFound(KubetallyError):
     """There is no such thing."""
 

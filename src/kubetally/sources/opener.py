@@ -18,7 +18,7 @@ from kubetally.domain.window import Window
 from kubetally.ledger.ports.accounts import credentials_locked
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
 from kubetally.ledger.ports.sources import MetricsSource
-from kubetally.sources.access import Access
+from kubetally.sources.access_settings import AccessSettings
 from kubetally.sources.kept import AnswerFolder
 from kubetally.sources.kubernetes.discoveries import Discoveries
 from kubetally.sources.kubernetes.resolve import Option, Resolved, resolve_source
@@ -35,14 +35,12 @@ from kubetally.tasks import Calculate, calculate_here
 class SourceOptions:
     """What settings say of all sources.
 
-    access_of: a URL with the credentials of an account, else those of the settings. prometheus_access_of: the same of a
-    Prometheus; None: that of the settings. limits: of every request. template, namespace, default_url: see
-    `resolve_source`. cluster_id: of the default URL. currency: assumed if a source states none. profile: of savings.
-    prometheus_url: of accounts that have none. answers: the folder in which answers are kept. version: of the program.
+    limits: of every request. template, namespace, default_url: see `resolve_source`. cluster_id: of the default URL.
+    currency: assumed if a source states none. profile: of savings. prometheus_url: of accounts that have none.
+    answers: the folder in which answers are kept. version: of the program.
     """
 
-    access_of: Callable[[SourceUrl, Credentials], Access]
-    prometheus_access_of: Callable[[SourceUrl, Credentials | None], Access]
+    access: AccessSettings
     limits: Limits
     parallel_requests: int
     template: str | None
@@ -198,7 +196,7 @@ class SourceOpener:
                 return await resolve_source(
                     account,
                     accounts,
-                    access_of=lambda url: options.access_of(url, account.credentials),
+                    access_of=lambda url: options.access.for_source(url, account.credentials),
                     discover=lambda context: self._discoveries.costs(context, options.limits),
                     template=options.template,
                     namespace=options.namespace,
@@ -208,7 +206,7 @@ class SourceOpener:
             case Cluster(context=str(context)):
                 return await self._discoveries.costs(context, options.limits)
             case Cluster(SourceUrl() as url):
-                return Resolved(Option.ACCOUNT_URL, options.access_of(url, Credentials()))
+                return Resolved(Option.ACCOUNT_URL, options.access.for_source(url, Credentials()))
         raise AssertionError("a cluster has a URL or a context")
 
     async def _find_prometheus(self, cluster: AnyCluster) -> Resolved | None:
@@ -221,17 +219,17 @@ class SourceOpener:
             case Cluster(prometheus_url=SourceUrl() as url):
                 # It may be that of the settings, whose credentials go with it.
                 own = None if url == options.prometheus_url else Credentials()
-                return Resolved(Option.ACCOUNT_URL, options.prometheus_access_of(url, own))
+                return Resolved(Option.ACCOUNT_URL, options.access.for_prometheus(url, own))
             case AccountCluster(account):
                 if account.locked is not None:
                     raise credentials_locked(account.name, origin=account.locked)
                 if not (account.tenant or account.cluster_id) and self._is_shared(cluster):
                     raise _shared_prometheus(account.name)
                 if account.prometheus_url is not None:
-                    access = options.prometheus_access_of(account.prometheus_url, account.prometheus_credentials)
+                    access = options.access.for_prometheus(account.prometheus_url, account.prometheus_credentials)
                     return Resolved(Option.ACCOUNT_URL, access)
                 if options.prometheus_url is not None:
-                    return Resolved(Option.DEFAULT, options.prometheus_access_of(options.prometheus_url, None))
+                    return Resolved(Option.DEFAULT, options.access.for_prometheus(options.prometheus_url, None))
                 if account.kubecost_url:
                     return None  # its context may lead to another cluster
         return None if context is None else await self._discoveries.metrics(context, options.limits)

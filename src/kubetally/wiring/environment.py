@@ -2,9 +2,9 @@
 
 import os
 
-from kubetally.settings import Settings, unusable_setting
-from kubetally.sources.access import InvalidCredential, check_headers
-from kubetally.sources.access_settings import parse_headers
+from kubetally.domain.errors import unusable_setting
+from kubetally.settings import Settings
+from kubetally.sources.access_settings import AccessSettings
 from kubetally.store.reach import is_there
 
 
@@ -21,14 +21,21 @@ def check_settings(settings: Settings) -> Settings:
         raise unusable_setting("KUBETALLY_HOME", f"{settings.home!r} is of a user that does not exist") from error
     if os.path.lexists(home) and not (is_there(home) and home.is_dir()):
         raise unusable_setting("KUBETALLY_HOME", f"{str(home)!r} is not a folder")
-    for name, token, headers in (
-        ("KUBETALLY_SOURCE_TOKEN", settings.source_token, None),
-        ("KUBETALLY_SOURCE_HEADERS", None, settings.source_headers),
-        ("KUBETALLY_PROMETHEUS_TOKEN", settings.prometheus_token, None),
-        ("KUBETALLY_PROMETHEUS_HEADERS", None, settings.prometheus_headers),
-    ):
-        try:
-            check_headers(parse_headers(name, headers), (token or "").strip())
-        except InvalidCredential as error:
-            raise unusable_setting(name, str(error)) from error
+    access_settings(settings).check()
     return settings
+
+
+def access_settings(settings: Settings) -> AccessSettings:
+    """How the settings say that sources are reached."""
+    return AccessSettings(
+        token=settings.source_token,
+        token_file=settings.source_token_file,
+        user=settings.source_user,
+        password=settings.source_password,
+        headers=settings.source_headers,
+        prometheus_token=settings.prometheus_token,
+        prometheus_headers=settings.prometheus_headers,
+        ca_file=settings.source_ca_file,
+        client_cert=settings.source_client_cert,
+        client_key=settings.source_client_key,
+    )

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from kubetally.domain.errors import unusable_setting
 from kubetally.query.opening import DUCKDB, engine_opener
-from kubetally.settings import Settings, size_in_bytes, unusable_setting
+from kubetally.settings import Settings, size_in_bytes
 
 if TYPE_CHECKING:
     from kubetally.query.engine import OpenEngine

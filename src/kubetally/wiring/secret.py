@@ -3,8 +3,8 @@
 import secrets
 from dataclasses import dataclass, field
 
-from kubetally.domain.errors import RequestError
-from kubetally.settings import Settings, unusable_setting
+from kubetally.domain.errors import RequestError, unusable_setting
+from kubetally.settings import Settings
 from kubetally.store.meta.private_file import UnusableFile, read_or_make
 from kubetally.store.reach import is_there
 from kubetally.web.secret import MIN_SECRET_LENGTH, is_weak

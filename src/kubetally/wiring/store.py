@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from kubetally.domain.errors import unusable_setting
 from kubetally.ledger.accounts.lookup import list_clusters
 from kubetally.ledger.ports.clusters import AccountCluster
-from kubetally.settings import Settings, unusable_setting
+from kubetally.settings import Settings
 from kubetally.store.meta import keys
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.accounts import open_accounts as open_sql_accounts

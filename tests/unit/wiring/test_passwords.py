@@ -17,7 +17,7 @@ from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.ports.clusters import AccountCluster, Cluster
 from kubetally.settings import Settings
 from kubetally.wiring.clusters import get_costs_of_all, subjects_of
-from kubetally.wiring.sources import access_of, prometheus_access_of
+from kubetally.wiring.environment import access_settings
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import account
 
@@ -48,8 +48,8 @@ def test_no_text_of_what_holds_a_url_shows_its_password(word: str) -> None:
         ClusterOptions(url=[url], prometheus_url=url),
         settings,
         Settings.read({"KUBECOST_API_URL": url, "KUBETALLY_PROMETHEUS_URL": url}),
-        access_of(parsed, settings, Credentials()),
-        prometheus_access_of(parsed, settings, None),
+        access_settings(settings).for_source(parsed, Credentials()),
+        access_settings(settings).for_prometheus(parsed, None),
         *subjects_of(clusters, settings),
     )
     for secret in (password, shown, "scout"):  # no hex digits, which addresses in memory have

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubetally.domain.errors import RequestError
+from kubetally.domain.errors import unusable_setting
 from kubetally.ledger.ports.lake import Lake, NotedLog
 from kubetally.store.lake.noted_log import noted_version
 from kubetally.store.reach import is_there
@@ -83,15 +83,13 @@ class LakeLocation:
             if not equals and not name:
                 continue
             if not name or not value:
-                raise _unusable("OPTIONS", "it should be `name=value`, separated by line breaks or semicolons")
+                why = "it should be `name=value`, separated by line breaks or semicolons"
+                raise unusable_setting("KUBETALLY_LAKE_OPTIONS", why)
             options[name.lower()] = value
         return options
 
     def _url(self) -> str:
         if "://" not in self.place and not Path(self.place).expanduser().is_absolute():
-            raise _unusable("URL", f"the folder {self.place!r} is relative to where a command runs; give its full path")
+            why = f"the folder {self.place!r} is relative to where a command runs; give its full path"
+            raise unusable_setting("KUBETALLY_LAKE_URL", why)
         return self.place
-
-
-def _unusable(setting: str, why: str) -> RequestError:
-    return RequestError(f"KUBETALLY_LAKE_{setting} can't be used: {why}; correct or unset it", code="unusable_setting")
