@@ -4,20 +4,14 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from litestar.types import HTTPScope, Scope
 
+from kubetally.domain.service_secret import MIN_SECRET_LENGTH, is_weak
 from kubetally.web.problems import Failure
 from kubetally.web.wrong_secrets import mark_wrong
 
-MIN_SECRET_LENGTH: Final = 16
 Headers = Iterable[tuple[bytes, bytes]]
-
-
-def is_weak(secret: str) -> bool:
-    """Whether a secret is short enough to be guessed."""
-    return len(secret.strip()) < MIN_SECRET_LENGTH
 
 
 class Secret:

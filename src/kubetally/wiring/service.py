@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from kubetally import __version__
+from kubetally.domain.service_secret import ServiceSecret
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.accounts.snapshot import StoredSnapshot
@@ -20,18 +21,18 @@ from kubetally.query.reader import LedgerReader
 from kubetally.settings import Settings
 from kubetally.sources.opencost.client import day_requests
 from kubetally.sources.opener import AccountOpener
+from kubetally.store.meta.service_secret import open_secret
 from kubetally.tasks import usable_cores
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits
 from kubetally.web.metroculus.question import DEFAULT_WINDOW
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.server import AddressNotFree, check_address, serve
-from kubetally.web.sign_in import SignIn
+from kubetally.web.sign_in import SignIn, sign_in_link
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.diagnosis import storage_check
 from kubetally.wiring.ledger import lake_location, open_ledger
 from kubetally.wiring.queries import query_engine
-from kubetally.wiring.secret import SecretInUse, link_of, secret_of
 from kubetally.wiring.sources import source_opener
 
 check_port = check_address
@@ -45,7 +46,7 @@ class Started:
 
     url: str
     link: str = field(repr=False)
-    secret: SecretInUse
+    secret: ServiceSecret
     database: str
     lake: str
     accounts: int
@@ -75,7 +76,8 @@ def run_service(
         if not or_free_port:
             raise
         port = 0
-    secret, proxies = secret_of(settings), TrustedProxies.parse(settings.trusted_proxies)
+    secret = open_secret(settings.secret, settings.home_folder)
+    proxies = TrustedProxies.parse(settings.trusted_proxies)
     with (
         open_service(settings, clock, collects=collects) as (ledger, service, storage),
         LedgerReader(ledger, query_engine(settings)) as reader,
@@ -95,7 +97,8 @@ def run_service(
         limits, count = ConnectionLimits(per_address=settings.connections_per_address), len(ledger.accounts.places())
 
         def listening(url: str) -> None:
-            started(Started(url, link_of(url, secret), secret, ledger.database, lake_location(settings).shown, count))
+            link = sign_in_link(url, secret=secret.text, now=SystemClock().now())
+            started(Started(url, link, secret, ledger.database, lake_location(settings).shown, count))
 
         serve(app, host, port, listening=listening, limits=limits)
 
