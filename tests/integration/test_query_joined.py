@@ -1,8 +1,8 @@
 """Stored days joined with what sources answered for the rest give the rows that stored days alone give."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from kubetally.domain.account import ListedAccount
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import CollectedDay, window_of
 from kubetally.domain.component import Component
+from kubetally.domain.damage import DayDamaged
 from kubetally.domain.errors import RequestError, SourceError, StoreError
 from kubetally.domain.fleet import Failed
 from kubetally.domain.issues import Issue, IssueKind
@@ -26,6 +27,7 @@ from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import DAY as ONE_DAY
 from kubetally.domain.window import HOUR, Window
 from kubetally.query.joined import JoinedCluster, JoinedReader
+from kubetally.query.joined_report import get_joined_report
 from kubetally.query.opening import open_duck
 from kubetally.query.reports import LedgerReports
 from kubetally.store.lake.delta import DeltaLake
@@ -73,6 +75,11 @@ class Home:
         for day in days:
             self.coverage.intend([day.collection])
             self.coverage.confirm([day.collection.id], self.lake.put([day]))
+
+    def damage(self, day: date) -> None:
+        """Overwrite the files of a day's rows."""
+        for file in Path(self.lake.url).rglob(f"allocations/day={day}/*.parquet"):
+            file.write_bytes(b"damaged")
 
     def reader(self, *ids: str, has_account: bool = True) -> JoinedReader:
         clusters = [JoinedCluster(ListedAccount(id_, NAMES.get(id_, id_), "acme"), has_account) for id_ in ids]
@@ -211,24 +218,60 @@ def test_cluster_without_answer_is_an_issue_and_its_hours_are_missing(home: Home
     assert issue in report.issues[:1], "missing data come first"
 
 
-def test_damaged_day_is_asked_of_its_source(home: Home) -> None:
+async def test_damaged_day_is_asked_of_its_source(home: Home) -> None:
     days = [made(ONE, number) for number in range(3)]
     home.store(*days)
-    for file in Path(home.lake.url).rglob(f"allocations/day={DAY}/*.parquet"):
-        file.write_bytes(b"damaged")
-    reader, question = home.reader(ONE), QUESTIONS[2]
-    assert len(reader.stored(question)[ONE]) == 3
-    with pytest.raises(StoreError) as damage:
-        LedgerReports(reader).costs(question)
-    assert reader.set_aside(damage.value)
-    assert reader.stored(question) == {ONE: [window_of(DAY + timedelta(days=number)) for number in (1, 2)]}
-    assert not reader.set_aside(damage.value)
-    reader.join(question.window, {ONE: live([booking_of(days[0])])})
-    report = LedgerReports(reader).costs(question)
+    home.damage(DAY)
+    seen = list[Mapping[str, Sequence[Window]]]()
+
+    async def ask(
+        question: CostQuestion, ids: Collection[str], stored: Mapping[str, Sequence[Window]]
+    ) -> dict[str, LiveCosts | Failed]:
+        assert (question, list(ids)) == (QUESTIONS[2], [ONE])
+        seen.append(stored)
+        return {ONE: live([] if len(stored[ONE]) == 3 else [booking_of(days[0])])}
+
+    report, failed = await get_joined_report(
+        home.reader(ONE), [QUESTIONS[2]], lambda reports: reports.costs(QUESTIONS[2]), ask
+    )
+    assert failed == []
+    assert seen == [{ONE: [window_of(DAY + timedelta(days=number)) for number in of]} for of in ((0, 1, 2), (1, 2))]
     assert report.coverage.hours_covered == 72
     (issue,) = [issue for issue in report.issues if issue.subject == "history"]
     assert (issue.kind, issue.facts["accounts"]) == (IssueKind.SOURCE_WARNING, [ONE])
     assert "could not be read, so it was requested from the source" in issue.message
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(StoreError("the lake is away"), 1), (DayDamaged("lake", DAY, why="torn"), 2)]
+)
+async def test_error_of_no_stored_day_in_use_is_raised(home: Home, error: StoreError, attempts: int) -> None:
+    computed = list[LedgerReports]()
+
+    async def ask(*_: object) -> dict[str, LiveCosts | Failed]:
+        return {}
+
+    def compute(reports: LedgerReports) -> CostReport:
+        computed.append(reports)
+        raise error
+
+    home.store(made(ONE, 0))
+    with pytest.raises(type(error)):
+        await get_joined_report(home.reader(ONE), [QUESTIONS[0]], compute, ask)
+    assert len(computed) == attempts
+
+
+async def test_cluster_that_answers_for_one_period_has_not_failed(home: Home) -> None:
+    before = replace(QUESTIONS[0], window=Window(WINDOW.start - ONE_DAY, WINDOW.start))
+
+    async def ask(question: CostQuestion, *_: object) -> dict[str, LiveCosts | Failed]:
+        failed = {id_: Failed(SourceIdentity(id_), SourceError("away")) for id_ in (ONE, TWO)}
+        return {**failed, ONE: live([booking_of(made(ONE, 0))])} if question.window == WINDOW else {**failed}
+
+    _, failed = await get_joined_report(
+        home.reader(ONE, TWO), [before, QUESTIONS[0]], lambda reports: reports.costs(QUESTIONS[0]), ask
+    )
+    assert [failure.source.url for failure in failed] == [TWO]
 
 
 def test_stores_that_can_not_be_read_leave_everything_to_the_source(home: Home) -> None:

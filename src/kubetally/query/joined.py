@@ -120,10 +120,10 @@ class JoinedReader(SharedEngine):
         """Take the answers of the sources for what `stored` left out of a window, by cluster."""
         self._days[window].answers = answers
 
-    def is_asked(self, cluster_id: str, question: CostQuestion) -> bool:
-        """Whether rows of the cluster may pass the filter; the name of one without an account is not known before."""
-        cluster = self._clusters[cluster_id]
-        return not cluster.has_account or bool(possible_accounts(question.filter, {cluster_id: cluster.listed}))
+    def clusters_to_ask(self, question: CostQuestion) -> list[str]:
+        """The clusters whose rows may pass the filter; the name of one without an account is not known before."""
+        possible = possible_accounts(question.filter, {id_: cluster.listed for id_, cluster in self._clusters.items()})
+        return [id_ for id_, cluster in self._clusters.items() if not cluster.has_account or id_ in possible]
 
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """See `AnswerReader.snapshot`."""

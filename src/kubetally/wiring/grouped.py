@@ -1,23 +1,23 @@
 """Grouped costs of clusters and how they came about, with the settings' ledger, sources and engine."""
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.compare import Comparison
-from kubetally.domain.errors import StoreError
 from kubetally.domain.fleet import Failed
+from kubetally.domain.live_costs import LiveCosts
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.report import CostReport
-from kubetally.domain.window import Clock
-from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
+from kubetally.domain.window import Clock, Window
+from kubetally.ledger.costs.cost_reader import CostSubject, subjects_by_id
 from kubetally.ledger.ports.clusters import AnyCluster
 from kubetally.ledger.stores import Ledger
 from kubetally.query.explain import Explainer
 from kubetally.query.joined import JoinedCluster, JoinedReader
+from kubetally.query.joined_report import get_joined_report
 from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
 from kubetally.settings import Settings
@@ -37,27 +37,24 @@ async def get_grouped_costs(
     clock: Clock | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> tuple[_Report, list[Failed]]:
-    """The report that `compute` makes, and the clusters that gave no answer to any of the questions.
+    """See `get_joined_report`. done: called when a cluster ends, for each question.
 
-    questions: whose costs the report needs; they differ in their window only. done: called when a cluster ends, for
-    each question.
     Raises: RequestError, for several currencies and for an instant without history; StoreError.
     """
     clock, as_of = clock or SystemClock(), questions[0].as_of
     with open_costs(clusters, settings, clock) as (subjects, costs, ledger):
         if as_of is not None:
             costs.check_instant(subjects, as_of)
-        by_id, open_engine = _by_id(subjects), query_engine(settings, in_process=ledger is None)
+        by_id, open_engine = subjects_by_id(subjects), query_engine(settings, in_process=ledger is None)
+
+        async def ask(
+            question: CostQuestion, ids: Collection[str], stored: Mapping[str, Sequence[Window]]
+        ) -> dict[str, LiveCosts | Failed]:
+            chosen = {id_: by_id[id_] for id_ in ids}
+            return await costs.ask_missing_of_all(chosen, stored, question.window, done=done, as_of=as_of)
+
         with JoinedReader(_joined(by_id, ledger), ledger, open_engine, _encode, clock) as reader:
-            while True:
-                asked = await asyncio.gather(*(_ask(by_id, each, costs, reader, done) for each in questions))
-                try:
-                    report = reader.without_places(compute(LedgerReports(reader)))
-                except StoreError as error:
-                    if not reader.set_aside(error):
-                        raise
-                else:
-                    return report, [failed for id_, failed in asked[-1].items() if all(id_ in its for its in asked)]
+            return await get_joined_report(reader, questions, compute, ask)
 
 
 @contextmanager
@@ -68,32 +65,6 @@ def open_explainer(settings: Settings) -> Iterator[tuple[Ledger, Explainer]]:
 
     with open_ledger(settings) as ledger, LedgerReader(ledger, query_engine(settings)) as reader:
         yield ledger, Explainer(reader, day_requests)
-
-
-async def _ask(
-    subjects: Mapping[str, CostSubject],
-    question: CostQuestion,
-    costs: CostReader,
-    reader: JoinedReader,
-    done: Callable[[], None],
-) -> dict[str, Failed]:
-    """Ask the sources for what is not stored. Returns the clusters that gave no answer, by id."""
-    stored = reader.stored(question)
-    asked = {id_: subject for id_, subject in subjects.items() if reader.is_asked(id_, question)}
-    window, as_of = question.window, question.as_of
-    several = await costs.ask_missing_of_all(list(asked.values()), stored, window, done=done, as_of=as_of)
-    answers = dict(zip(asked, several, strict=True))
-    reader.join(window, answers)
-    return {id_: answer for id_, answer in answers.items() if isinstance(answer, Failed)}
-
-
-def _by_id(subjects: Sequence[CostSubject]) -> dict[str, CostSubject]:
-    """The clusters by the id of their account, else by where they are; equal places are numbered."""
-    by_id = dict[str, CostSubject]()
-    for number, subject in enumerate(subjects, 1):
-        id_ = subject.place if subject.account is None else subject.account.id
-        by_id[f"{id_} ({number})" if id_ in by_id else id_] = subject
-    return by_id
 
 
 def _joined(subjects: Mapping[str, CostSubject], ledger: Ledger | None) -> list[JoinedCluster]:

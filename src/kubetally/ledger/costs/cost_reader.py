@@ -167,19 +167,19 @@ class CostReader:
 
     async def ask_missing_of_all(
         self,
-        subjects: Sequence[CostSubject],
+        subjects: Mapping[str, CostSubject],
         stored: Mapping[str, Sequence[Window]],
         window: Window,
         *,
         done: Callable[[], None] = lambda: None,
         as_of: datetime | None = None,
-    ) -> list[LiveCosts | Failed]:
-        """What the sources of several clusters answer for the parts of a window that are not stored.
+    ) -> dict[str, LiveCosts | Failed]:
+        """What the sources of several clusters answer for the parts of a window that are not stored, by id.
 
         As `get_costs_of_all`, but stored days are not read. stored: the windows of stored days by id of the account.
         """
         if as_of is not None:
-            self.check_instant(subjects, as_of)
+            self.check_instant(list(subjects.values()), as_of)
 
         async def answer(subject: CostSubject) -> LiveCosts:
             @asynccontextmanager
@@ -202,7 +202,17 @@ class CostReader:
             )
             return replace(live, source=subject.identify(live.source))
 
-        return flag_duplicates_of_live(await _ask_each(subjects, answer, done), window)
+        answers = flag_duplicates_of_live(await _ask_each(list(subjects.values()), answer, done), window)
+        return dict(zip(subjects, answers, strict=True))
+
+
+def subjects_by_id(subjects: Sequence[CostSubject]) -> dict[str, CostSubject]:
+    """The clusters by the id of their account, else by where they are; equal places are numbered."""
+    by_id = dict[str, CostSubject]()
+    for number, subject in enumerate(subjects, 1):
+        id_ = subject.place if subject.account is None else subject.account.id
+        by_id[f"{id_} ({number})" if id_ in by_id else id_] = subject
+    return by_id
 
 
 async def _ask_each(

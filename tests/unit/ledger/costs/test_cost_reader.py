@@ -10,7 +10,7 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.window import HOUR, Window
-from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
+from kubetally.ledger.costs.cost_reader import CostReader, CostSubject, subjects_by_id
 from kubetally.ledger.ports.sources import About
 from tests.served import FixedClock
 from tests.unit.domain.clusters import TODAY
@@ -69,3 +69,18 @@ async def test_old_sums_end_with_the_deadline_of_the_costs() -> None:
     assert issue.facts["code"] == "deadline_passed"
     assert costs.legacy is not None
     assert costs.legacy.management is None
+
+
+def test_equal_places_have_ids_of_their_own() -> None:
+    subjects = [subject(NamedSource(url, "prod")) for url in ("http://a", "http://b", "http://a")]
+    assert subjects_by_id(subjects) == dict(zip(("http://a", "http://b", "http://a (3)"), subjects, strict=True))
+
+
+async def test_missing_costs_are_answered_by_id() -> None:
+    places = {"first": ("http://a", "prod"), "second": ("http://b", None)}
+    subjects = {id_: subject(NamedSource(url, cluster_id)) for id_, (url, cluster_id) in places.items()}
+    answers = await CostReader(FixedClock()).ask_missing_of_all(subjects, {}, TODAY)
+    assert {id_: (answer.source.url, isinstance(answer, Failed)) for id_, answer in answers.items()} == {
+        "first": ("http://a", False),
+        "second": ("http://b", True),
+    }
