@@ -222,7 +222,11 @@ def test_writer_and_many_readers_share_a_sqlite_file(tmp_path: Path) -> None:
         assert len(writer.days(first, end=end)) == 160
 
 
-def test_revision_changes_with_every_commit_that_answers_depend_on(opens: Opener) -> None:
+def test_revision_changes_with_every_commit_that_answers_depend_on(
+    opens: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr("kubetally.store.meta.engine.time.monotonic", lambda: seconds[0])
     reader, writer = opens().coverage, opens()
     organization, revisions = writer.accounts.organization(), [reader.revision()]
     for change in (
@@ -239,3 +243,5 @@ def test_revision_changes_with_every_commit_that_answers_depend_on(opens: Opener
     assert lease is not None
     lease.release()
     assert reader.revision() == revisions[-1]
+    seconds[0] = 61.0  # somebody may have written without it
+    assert reader.revision() != revisions[-1]

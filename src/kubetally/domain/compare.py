@@ -101,11 +101,12 @@ class Comparison:
     def issues(self) -> tuple[Issue, ...]:
         """Those of both periods, each once, behind those of accounts that the periods cover unequally.
 
-        What matches no row in one period only is no issue: it is new or gone.
+        What matches no row in one of two periods with data is no issue: it is new or gone.
         """
         now, before = self.now.issues, self.before.issues
-        of_now = (issue for issue in now if issue.kind is not IssueKind.NO_MATCH or issue in before)
-        of_before = (issue for issue in before if issue.kind is not IssueKind.NO_MATCH and issue not in now)
+        has_both = self.now.has_data and self.before.has_data
+        of_now = (its for its in now if its.kind is not IssueKind.NO_MATCH or not has_both or its in before)
+        of_before = (its for its in before if its not in now and (its.kind is not IssueKind.NO_MATCH or not has_both))
         return (*self.unequal, *of_now, *of_before)
 
 
@@ -117,7 +118,7 @@ def compare(question: CompareQuestion, before: PeriodCosts, now: PeriodCosts) ->
     was, then = before.report, now.report
     if was.currency and then.currency and was.currency != then.currency:
         raise unlike_currencies(was.currency, then.currency)
-    old, new = ({_identity(row): row for row in (*one.rows, *one.lines)} for one in (was, then))
+    old, new = ({_identity(row): row for row in (*report.rows, *report.lines)} for report in (was, then))
     rows = [_compared(before, old.get(key), now, new.get(key)) for key in {**new, **old}]
     lines, others = split_lines(rows)
     return Comparison(

@@ -17,15 +17,39 @@ from kubetally.query.sums import COSTS, RATED, WASTE
 
 _ROUNDED_AT_ONCE = 4096
 _AMOUNTS = frozenset({*COSTS, WASTE})
+_HOURS = (*Hours._fields, *RATED)
+
+
+class HourTotals:
+    """The hours of all rows together, added before they are rounded: the same however rows are grouped."""
+
+    def __init__(self) -> None:
+        self._parts = list[dict[str, float | None]]()
+
+    def add(self, many: Sequence[Mapping[str, Any]]) -> None:
+        """Add the sums of some rows."""
+        self._parts.append({name: sum_of_known([sums.get(name) for sums in many]) for name in _HOURS})
+
+    def rounded(self) -> tuple[Hours, RatedHours]:
+        """To `SIGNIFICANT_DIGITS`; zero of no rows."""
+        if not self._parts:
+            return NO_HOURS, RatedHours()
+        return _rounded_hours([{name: sum_of_known([part[name] for part in self._parts]) for name in _HOURS}])[0]
 
 
 def answer_rows(
-    parts: Iterable[Group], question: CostQuestion, accounts: Accounts, shown: Sequence[Component]
+    parts: Iterable[Group],
+    question: CostQuestion,
+    accounts: Accounts,
+    shown: Sequence[Component],
+    totals: HourTotals,
 ) -> Iterator[CostRow]:
     """The rows that parts add up to. shown: the components that have rows, if these are grouped by components."""
     found = _by_identity(parts, question, accounts)
     while piece := [*islice(found, _ROUNDED_AT_ONCE)]:
-        hours = _rounded_hours([sums for _, sums in piece])
+        its_sums = [sums for _, sums in piece]
+        totals.add(its_sums)
+        hours = _rounded_hours(its_sums)
         for (identity, sums), its_hours in zip(piece, hours, strict=True):
             yield from _rows_of(question, identity, sums, its_hours, shown)
 
@@ -82,9 +106,9 @@ def _merged(parts: Sequence[Group]) -> dict[str, Any]:
 
 def _rounded_hours(many: Sequence[Mapping[str, Any]]) -> list[tuple[Hours, RatedHours]]:
     """The hours of sums, to `SIGNIFICANT_DIGITS`."""
-    names, count = (*Hours._fields, *RATED), len(Hours._fields)
-    amounts = iter(round_amounts([sums.get(name) for sums in many for name in names]))
-    rows = [[*islice(amounts, len(names))] for _ in many]
+    count = len(Hours._fields)
+    amounts = iter(round_amounts([sums.get(name) for sums in many for name in _HOURS]))
+    rows = [[*islice(amounts, len(_HOURS))] for _ in many]
     return [(Hours(*row[:count]), RatedHours(*[amount or 0.0 for amount in row[count:]])) for row in rows]  # type: ignore[arg-type]
 
 

@@ -17,9 +17,10 @@ from kubetally.query.account_reports import AccountReports
 from kubetally.query.assets import AssetReports
 from kubetally.query.balance import BalanceReports
 from kubetally.query.comparison import snapshots_of_one_moment
-from kubetally.query.explain import Explainer, by_rows
+from kubetally.query.explain import Explainer
 from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
+from kubetally.query.rollup_choice import by_rows
 
 
 class LedgerAnswers:
@@ -67,7 +68,7 @@ class LedgerAnswers:
 
     def labels(self, question: CostQuestion) -> Prepared[LabelReport]:
         """The keys of labels with their cost."""
-        snapshot = self._reader.snapshot(question)
+        snapshot = self._reader.snapshot(by_rows(question))
         compute = partial(self._reports.labels_of, snapshot, question)
         return Prepared(self._reader.digest(snapshot, question.window), compute)
 

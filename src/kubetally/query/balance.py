@@ -18,6 +18,7 @@ from kubetally.domain.window import Window
 from kubetally.query.comparison import ledger_changes
 from kubetally.query.issues import issues_of_snapshot, unmeasured_components
 from kubetally.query.reader import LedgerReader
+from kubetally.query.rollup_choice import by_rows
 from kubetally.query.snapshot import Snapshot
 
 _T = TypeVar("_T")
@@ -42,7 +43,7 @@ class BalanceReports:
 
     def balance(self, question: CostQuestion) -> Prepared[BalanceReport]:
         """Bill, use and difference of the window's days. Raises: RequestError, for several currencies; StoreError."""
-        snapshot = self._reader.snapshot(question)
+        snapshot = self._reader.snapshot(by_rows(question))
         digest = self._reader.digest(snapshot, question.window)
         return Prepared(digest, partial(self._balance, snapshot, question))
 

@@ -16,7 +16,7 @@ from kubetally.domain.question.partial import NO_ROW, conditions_of, decide
 from kubetally.domain.report import CostRow
 from kubetally.garbage import gc_paused
 from kubetally.query.accounts import Accounts
-from kubetally.query.answer_rows import answer_rows
+from kubetally.query.answer_rows import HourTotals, answer_rows
 from kubetally.query.conditions import filters_of, passing, tests_of
 from kubetally.query.engine import Run, RunPrepared
 from kubetally.query.groups import MAX_GROUPS, GroupReader
@@ -43,10 +43,12 @@ def cost_rows(
     currency: str | None,
     *,
     run_prepared: RunPrepared | None = None,
+    totals: HourTotals | None = None,
 ) -> list[CostRow]:
     """The rows of an answer, workloads and lines, in no order; they add up to all that passes the filter.
 
     run_prepared: runs the same expression over other rows again faster, if the engine can.
+    totals:   to which the hours of all rows are added.
     rows:     of the ledger, in the columns of the lake, of the days of the window only, all in one currency.
     Shape:    one row for each key, kind and step; `kind` is None where every dimension is one that lines carry.
     Units:    hours have `SIGNIFICANT_DIGITS`, so that no order of addition shows; efficiency is that of such sums.
@@ -69,7 +71,7 @@ def cost_rows(
         if not sharing.is_nothing and filters[Component.SHARED] != NO_ROW:
             given = reader.read(_given(run, rows, question, filters[Component.SHARED], accounts))
             parts = chain(parts, (part._replace(sums=NO_COSTS | part.sums) for part in given))
-        return [*answer_rows(parts, question, accounts, shown)]
+        return [*answer_rows(parts, question, accounts, shown, HourTotals() if totals is None else totals)]
 
 
 def _grouped(

@@ -18,10 +18,11 @@ from kubetally.domain.explanation import (
     check_sum,
     largest_first,
 )
-from kubetally.domain.question.cost_question import POD, CostQuestion
+from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.steps import Step
 from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
+from kubetally.query.rollup_choice import by_rows
 from kubetally.query.snapshot import Snapshot
 
 _ONE_DAY = timedelta(days=1)
@@ -94,11 +95,6 @@ class Explainer:
         for account_id, day in days.items():
             accounts[day].append(account_id)
         return {id_: its for day, ids in accounts.items() for id_, its in coverage.collections_on(day, ids).items()}
-
-
-def by_rows(question: CostQuestion) -> CostQuestion:
-    """A question for the same rows that no sums of a roll-up answer."""
-    return replace(question, group=POD)
 
 
 def _last_days(sums: Sequence[AccountLines]) -> dict[str, date]:

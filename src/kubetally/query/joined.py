@@ -77,7 +77,12 @@ class JoinedReader(SharedEngine):
         self._snapshots = SnapshotReader(self._known, no_lake)
         if stores is not None:
             self._known = stores.coverage
-            self._snapshots = SnapshotReader(self._known, lambda: stores.lake, stores.retention)
+            self._snapshots = SnapshotReader(
+                self._known,
+                lambda: stores.lake,
+                stores.retention,
+                uses_roll_ups=lambda: self.engine.reads_roll_ups,
+            )
         self._days = dict[Window, JoinedDays]()
         self._unreadable = dict[Key, StoreError]()
 

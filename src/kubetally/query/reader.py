@@ -88,7 +88,7 @@ class SharedEngine:
 
     def sums(self, snapshot: Snapshot) -> "ir.Table | None":
         """See `AnswerReader.sums`."""
-        if not snapshot.roll_ups or not self.engine.reads_roll_ups:
+        if not snapshot.roll_ups:
             return None
         from kubetally.query.rollup_sums import sums_of
 
@@ -105,7 +105,10 @@ class LedgerReader(SharedEngine):
         super().__init__(open_engine)
         self.stores, self.clock = stores, stores.clock
         self._snapshots = SnapshotReader(
-            stores.coverage, lambda: stores.lake, stores.retention, uses_roll_ups=uses_roll_ups
+            stores.coverage,
+            lambda: stores.lake,
+            stores.retention,
+            uses_roll_ups=lambda: uses_roll_ups and self.engine.reads_roll_ups,
         )
         self._listed: tuple[Hashable, Mapping[str, ListedAccount]] = None, {}
 

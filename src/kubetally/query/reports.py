@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, TypeVar
 from kubetally import logs
 from kubetally.domain.compare import CompareQuestion, Comparison, compare
 from kubetally.domain.compared_periods import PeriodCosts
-from kubetally.domain.component import Costs
+from kubetally.domain.component import NO_CLASSES, Costs
+from kubetally.domain.damage import CollectionGone
+from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours
 from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Sharing
 from kubetally.domain.question.steps import steps_of
 from kubetally.domain.question.top import with_top
-from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add
-from kubetally.query.comparison import snapshots_of_one_moment
+from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums
+from kubetally.query.comparison import ledger_changes, snapshots_of_one_moment
 from kubetally.query.issues import issues_of_no_row, issues_of_snapshot, unmeasured_components
 from kubetally.query.reader import AnswerReader
 from kubetally.query.snapshot import Snapshot
@@ -56,9 +58,10 @@ class LedgerReports:
         facts = snapshot.facts
         readable = len(snapshot.readable)
         not_measured = frozenset(unmeasured_components(facts, readable))
-        found = self._rows(snapshot, question)
+        found, hours = self._rows(snapshot, question)
         lines, rows = split_lines(row for row in found if row.component is None or row.component not in not_measured)
         both = [*rows, *lines]
+        bill = Costs.sum(row.costs for row in both)
         return CostReport(
             question=question,
             currency=snapshot.currency,
@@ -66,11 +69,11 @@ class LedgerReports:
             coverage=self._reader.coverage(snapshot, question.window),
             has_data=readable > 0,
             assets_complete=snapshot.known.assets_complete,
-            bill=Costs.sum(row.costs for row in both),
+            bill=bill,
             not_measured=not_measured,
             rows=tuple(rows),
             lines=tuple(lines),
-            workloads=_round_hours(Sums(*add([row for row in both if row.component is None]))),
+            workloads=Sums(bill, NO_CLASSES, *hours),
             waste=sum(row.waste for row in both),
             issues=(
                 *([] if found else issues_of_no_row(snapshot, question.filter)),
@@ -120,15 +123,22 @@ class LedgerReports:
         finally:
             engine.close()
 
-    def _rows(self, snapshot: Snapshot, question: CostQuestion) -> list[CostRow]:
+    def _rows(self, snapshot: Snapshot, question: CostQuestion) -> tuple[list[CostRow], tuple[Hours, RatedHours]]:
+        """The rows, and the hours of all of them together."""
         if not snapshot.has_rows:
-            return []
+            return [], (NO_HOURS, RatedHours())
+        from kubetally.query.answer_rows import HourTotals
         from kubetally.query.costs import cost_rows
 
         engine, about = self._reader.engine, (question, snapshot.accounts, snapshot.currency)
-        return self._compute(
-            snapshot, lambda rows: cost_rows(engine.run, rows, *about, run_prepared=engine.run_prepared)
-        )
+
+        def compute(rows: "ir.Table") -> tuple[list[CostRow], tuple[Hours, RatedHours]]:
+            totals = HourTotals()
+            found = cost_rows(engine.run, rows, *about, run_prepared=engine.run_prepared, totals=totals)
+            has_hours = all(row.component is None for row in found)
+            return found, totals.rounded() if has_hours else (NO_HOURS, RatedHours())
+
+        return self._compute(snapshot, compute)
 
     def _unknown_shared(self, snapshot: Snapshot, sharing: Sharing) -> Sequence[Issue]:
         """Issues that name what is shared and no workload has."""
@@ -145,7 +155,12 @@ class LedgerReports:
                 return compute(sums)
         except StoreError as error:  # its files may be damaged or removed meanwhile
             _log.warning("roll_up_not_used", code=error.code, error=str(error))
-        return compute(self._reader.rows(snapshot))
+        try:
+            return compute(self._reader.rows(snapshot))
+        except CollectionGone as error:
+            if snapshot.roll_ups:  # its rows are looked up only now
+                raise ledger_changes() from error
+            raise
 
     def _steps(self, snapshot: Snapshot, question: CostQuestion, rows: Sequence[CostRow]) -> Iterator[StepSum]:
         if question.step is None:
@@ -165,7 +180,3 @@ def _covered_hours(snapshot: Snapshot) -> dict[str, float]:
         if day.hours_covered > 0:
             hours[day.account_id] += day.hours_covered
     return dict(hours)
-
-
-def _round_hours(sums: Sums) -> Sums:
-    return replace(sums, hours=sums.hours.rounded(), rated=sums.rated.rounded())

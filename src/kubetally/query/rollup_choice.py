@@ -1,11 +1,11 @@
 """Which questions roll-ups answer, and for which of the stored days."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
-from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.cost_question import POD, CostQuestion
 from kubetally.domain.question.filter import Field
 from kubetally.domain.question.partial import conditions_of
 from kubetally.domain.question.steps import Step
@@ -20,8 +20,8 @@ _FIELDS_OF_ACCOUNTS = frozenset({Field.CLUSTER, Field.ORGANIZATION, Field.KIND, 
 class RollUpScan:
     """Files of roll-ups whose sums an answer reads.
 
-    accounts:   whose sums count; None for all. first, last: the days that count; None for all.
-    ids:        the collections that count, None for all but `without`.
+    accounts: whose sums count; None for all. days: the first and the last that count; None for all.
+    ids:      the collections that count, None for all but `without`.
     """
 
     grain: Grain
@@ -30,6 +30,11 @@ class RollUpScan:
     days: tuple[date, date] | None = None
     ids: frozenset[str] | None = None
     without: frozenset[str] = frozenset()
+
+
+def by_rows(question: CostQuestion) -> CostQuestion:
+    """A question for the same rows that no sums of a roll-up answer."""
+    return replace(question, group=POD)
 
 
 class Choice(NamedTuple):

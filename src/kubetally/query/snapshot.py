@@ -118,7 +118,8 @@ class Snapshot:
 class SnapshotReader:
     """Reads snapshots. All calls block. Raises StoreError.
 
-    retention: how long replaced days stay readable. uses_roll_ups: whether sums may answer a question.
+    retention:     how long replaced days stay readable.
+    uses_roll_ups: whether sums may answer a question; called when there is one that they could.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class SnapshotReader:
         lake: Callable[[], LakeFiles],
         retention: timedelta = HISTORY_KEPT,
         *,
-        uses_roll_ups: bool = True,
+        uses_roll_ups: Callable[[], bool] = lambda: True,
     ) -> None:
         self._coverage, self._lake, self._retention = coverage, lake, retention
         self._uses_roll_ups = uses_roll_ups
@@ -186,8 +187,10 @@ class SnapshotReader:
 
     def _choose(self, question: CostQuestion, stored: Sequence[StoredRows]) -> Choice:
         """What of the stored rows roll-ups answer."""
-        grains = grains_of(question) if self._uses_roll_ups and len(stored) >= _MIN_COLLECTIONS else ()
-        return choose(grains, self._lake().roll_ups.files, stored) if grains else Choice((), stored)
+        grains = grains_of(question) if len(stored) >= _MIN_COLLECTIONS else ()
+        if not grains or not self._uses_roll_ups():
+            return Choice((), stored)
+        return choose(grains, self._lake().roll_ups.files, stored)
 
     def _copies(self, scans: Sequence[Scan]) -> LocalScans:
         return self._lake().local(scans) if scans else LocalScans(scans)

@@ -23,12 +23,12 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.ports.backups import DumpSummary, DumpUnusable
 from kubetally.store.meta.collection_rows import collection_of
-from kubetally.store.meta.engine import connected_engine, exclusive_transaction, shown
+from kubetally.store.meta.engine import change_revision, connected_engine, exclusive_transaction, shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import from_microseconds
 from kubetally.store.meta.savings import savings_day_of
 from kubetally.store.meta.schema import NEWEST, VERSION_TABLE, known_revisions, migrate_to, ready_engine
-from kubetally.store.meta.tables import ACCOUNTS, COLLECTIONS, LOG_FILES, METADATA, ORGANIZATIONS, SAVINGS
+from kubetally.store.meta.tables import ACCOUNTS, COLLECTIONS, LOG_FILES, METADATA, ORGANIZATIONS, REVISION, SAVINGS
 
 _FORMAT = 1
 _ROWS_AT_ONCE = 500
@@ -64,6 +64,8 @@ def dump(database_url: str, stream: BinaryIO) -> dict[str, int]:
     with ready_engine(database_url) as engine, _snapshot(engine) as connection:
         write({"kubetally_dump": _FORMAT, "revision": NEWEST})
         for table in METADATA.sorted_tables:
+            if table is REVISION:  # of this database alone
+                continue
             name, columns = str(table.name), [str(column.name) for column in table.columns]
             counts[name] = 0
             question = select(table).order_by(*table.primary_key)
@@ -94,6 +96,7 @@ def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
         connection.execute(delete(ORGANIZATIONS))  # the one called default; the dump has its own
         counts = _restore(connection, _rows(lines, digest))
         migrate_to(connection, engine, NEWEST)
+        change_revision(connection)
         return counts
 
 
@@ -160,7 +163,7 @@ def _check_empty(connection: Connection, engine: Engine) -> None:
     """Raises RequestError with the code `database_not_empty`."""
     ours = METADATA.tables
     tables = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
-    full = [name for name in sorted(tables) if name not in ours or _count(connection, ours[name])]
+    full = [name for name in sorted(tables - {REVISION.name}) if name not in ours or _count(connection, ours[name])]
     if full:
         raise RequestError(
             f"the database {shown(engine)} is not empty ({', '.join(full)}). Nothing was restored; restore into a new "

@@ -31,7 +31,7 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
 }
-_ONE_ROW = 1
+_ONE_ROW, _REVISION_SECONDS = 1, 60.0
 _LOCK = 0x6B756265  # a number that others are unlikely to lock in the same database: "kube"
 
 
@@ -106,7 +106,9 @@ class SqlStore:
     changes_answers = True
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._writing = engine, engine.execution_options(immediate=True)
+        # MariaDB's own level would refuse a row that another transaction changed since the first reading.
+        level = {} if engine.dialect.name in {"sqlite", "postgresql"} else {"isolation_level": "READ COMMITTED"}
+        self._engine, self._writing = engine, engine.execution_options(immediate=True, **level)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.database!r})"
@@ -126,13 +128,21 @@ class SqlStore:
         with translated(self.database), self._writing.begin() as connection:
             yield connection
             if self.changes_answers:  # at the end, because others that write wait for it until the commit
-                put(connection, REVISION, [{"id": _ONE_ROW, "value": uuid4().hex}])
+                change_revision(connection)
 
-    def _revision(self) -> str | None:
-        """Equal to an earlier one only if no answer has changed since; None where nothing was ever written."""
+    def _revision(self) -> tuple[str, int] | None:
+        """Equal to an earlier one only if no answer has changed since; None where nothing was ever written.
+
+        It changes every minute, too: programs of an earlier version, and people, write without it.
+        """
         with self._reads() as connection:
             value: str | None = connection.scalar(select(REVISION.c.value))
-            return value
+        return None if value is None else (value, int(time.monotonic() // _REVISION_SECONDS))
+
+
+def change_revision(connection: Connection) -> None:
+    """Let nobody take what was read before this commit for what is there after it."""
+    put(connection, REVISION, [{"id": _ONE_ROW, "value": uuid4().hex}])
 
 
 def _limit_silence(engine: Engine, seconds: float) -> None:

@@ -20,6 +20,8 @@ _MESSAGE_LENGTH = 2000
 class SqlSavingsDays(SqlStore):
     """The port `SavingsDays` on a database."""
 
+    changes_answers = False
+
     def of_day(self, day: date) -> dict[str, SavingsDay]:
         question = select(SAVINGS).where(SAVINGS.c.day == day)
         with self._reads() as connection:
