@@ -58,38 +58,50 @@ def _by_identity(
     parts: Iterable[Group], question: CostQuestion, accounts: Accounts
 ) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     """The sums of each row of the answer. Nothing is kept of many groups, if each is a row."""
+    identities = _Identities(question, accounts)
     is_of_organizations = any(dimension.name == "organization" for dimension in question.group)
     if question.sharing.is_nothing and question.idle in (Idle.SEPARATE, Idle.NONE) and not is_of_organizations:
-        yield from ((_identity(part, question, accounts), part.sums) for part in parts)
+        yield from ((identities.of(part), part.sums) for part in parts)
         return
     same = defaultdict[tuple[Any, ...], list[Group]](list)
     for part in parts:
-        same[_identity(part, question, accounts)].append(part)
+        same[identities.of(part)].append(part)
     for identity in [*same]:
         yield identity, _merged(same.pop(identity))
 
 
-def _identity(part: Group, question: CostQuestion, accounts: Accounts) -> tuple[Any, ...]:
+class _Identities:
     """What tells the rows of an answer apart: key, account, step, kind, and the groups in the row of all others."""
-    if part.groups_in_rest is not None:
-        return part.values, None, None, REST, part.groups_in_rest
-    key = []
-    account = None if part.account_id is None else accounts[part.account_id]
-    has_cluster = False
-    for dimension, value in zip(question.group, part.values, strict=True):
-        match dimension.name:
-            case "cluster":
-                has_cluster = True
-                key.append(account and account.name)
-            case "organization":
-                key.append(account and (account.organization or None))
-            case "kind":
-                key.append(part.kind and part.kind.value)
-            case _:
-                key.append(value)
-    is_kind_shown = any(not dimension.is_carried_by_lines for dimension in question.group)
-    start = None if part.start is None else max(datetime.combine(part.start, time(), UTC), question.window.start)
-    return tuple(key), part.account_id if has_cluster else None, start, part.kind if is_kind_shown else None, 1
+
+    def __init__(self, question: CostQuestion, accounts: Accounts) -> None:
+        names = [dimension.name for dimension in question.group]
+        self._placed = [
+            (place, name) for place, name in enumerate(names) if name in ("cluster", "organization", "kind")
+        ]
+        self._has_cluster = "cluster" in names
+        self._has_kind = any(not dimension.is_carried_by_lines for dimension in question.group)
+        self._accounts, self._first = accounts, question.window.start
+
+    def of(self, part: Group) -> tuple[Any, ...]:
+        """The identity of the row that a part belongs to."""
+        if part.groups_in_rest is not None:
+            return part.values, None, None, REST, part.groups_in_rest
+        key = part.values
+        if self._placed:
+            values = [*key]
+            for place, name in self._placed:
+                values[place] = self._value(part, name)
+            key = tuple(values)
+        start = None if part.start is None else max(datetime.combine(part.start, time(), UTC), self._first)
+        return key, part.account_id if self._has_cluster else None, start, part.kind if self._has_kind else None, 1
+
+    def _value(self, part: Group, name: str) -> str | None:
+        if name == "kind":
+            return None if part.kind is None else part.kind.value
+        if part.account_id is None:
+            return None
+        account = self._accounts[part.account_id]
+        return account.name if name == "cluster" else account.organization or None
 
 
 def _merged(parts: Sequence[Group]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from itertools import repeat
 from threading import Lock
 from typing import Any, Final, NamedTuple, Self
 
@@ -21,6 +22,7 @@ MANY_GROUPS: Final = 20_000
 _GROUPS_PER_PIECE = 4096
 _SUMS = frozenset({*COSTS, *SHARES, *Hours._fields, *RATED, WASTE})
 _READING_MANY = Lock()
+_KINDS: dict[str | None, Kind | None] = {None: None, **{kind.value: kind for kind in Kind}}
 
 
 class Group(NamedTuple):
@@ -68,19 +70,15 @@ class GroupReader:
             yield from self._groups(table.slice(first, _GROUPS_PER_PIECE))
 
     def _groups(self, table: pa.Table) -> Iterator[Group]:
-        read = columns(table)
-        sums = [name for name in table.column_names if name in _SUMS]
-        values = [read.get(f"key_{number}") for number in range(len(self._question.group))]
-        for at in range(table.num_rows):
-            kind = read["kind"][at] if "kind" in read else None
-            yield Group(
-                read["account_id"][at] if "account_id" in read else None,
-                as_date(read["start"][at]) if "start" in read else None,
-                None if kind is None else Kind(kind),
-                tuple([None if column is None else column[at] for column in values]),
-                {name: read[name][at] for name in sums},
-                read[GROUPS_IN_REST][at] if GROUPS_IN_REST in read else None,
-            )
+        read, nothing = columns(table), [None] * table.num_rows
+        names = [name for name in table.column_names if name in _SUMS]
+        keys = [read.get(f"key_{number}", nothing) for number in range(len(self._question.group))]
+        starts = map(as_date, read["start"]) if "start" in read else nothing
+        kinds = map(_KINDS.__getitem__, read["kind"]) if "kind" in read else nothing
+        sums = [dict(zip(names, values, strict=True)) for values in zip(*(read[name] for name in names), strict=True)]
+        about = read.get("account_id", nothing), starts, kinds
+        values = zip(*keys, strict=True) if keys else repeat((), table.num_rows)
+        yield from map(Group, *about, values, sums, read.get(GROUPS_IN_REST, nothing))
 
 
 def check_groups(count: int) -> None:

@@ -1,6 +1,6 @@
 """What is added up of rows, as Ibis expressions, and read back as exact sums."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import ibis
@@ -100,16 +100,36 @@ def micros(column: pa.ChunkedArray) -> Iterator[int | None]:
     """Amounts in micros; None for null."""
     for chunk in filter(len, column.chunks):
         # The unscaled amount is a number of 128 bits, which has its lower half first.
-        halves = pa.Array.from_buffers(pa.int64(), 2 * len(chunk), [None, chunk.buffers()[1]], offset=2 * chunk.offset)
-        numbers = halves.to_pylist()
-        scale = 6 - chunk.type.scale
-        for low, high, is_known in zip(numbers[::2], numbers[1::2], chunk.is_valid().to_pylist(), strict=True):
-            yield ((high << 64) + low % _TWO_TO_64) * 10**scale if is_known else None
+        halves = memoryview(chunk.buffers()[1]).cast("q")[2 * chunk.offset : 2 * (chunk.offset + len(chunk))].tolist()
+        factor = 10 ** (6 - chunk.type.scale)
+        amounts = [
+            (low if high == low >> 63 else (high << 64) + low % _TWO_TO_64) * factor
+            for low, high in zip(halves[::2], halves[1::2], strict=True)
+        ]
+        yield from _with_nulls(amounts, chunk)
 
 
 def columns(table: pa.Table) -> dict[str, list[Any]]:
-    """The columns as Python values, amounts in micros."""
-    return {
-        name: list(micros(table[name])) if pa.types.is_decimal(table[name].type) else table[name].to_pylist()
-        for name in table.column_names
-    }
+    """The columns as Python values, amounts in micros. A chunk's own `to_pylist` takes several times as long."""
+    return {name: [*_values(table[name])] for name in table.column_names}
+
+
+def _values(column: pa.ChunkedArray) -> Iterable[Any]:
+    if pa.types.is_decimal(column.type):
+        return micros(column)
+    if pa.types.is_float64(column.type):
+        return _numbers(column)
+    return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def _numbers(column: pa.ChunkedArray) -> Iterator[float | None]:
+    for chunk in filter(len, column.chunks):
+        numbers = memoryview(chunk.buffers()[1]).cast("d")[chunk.offset : chunk.offset + len(chunk)].tolist()
+        yield from _with_nulls(numbers, chunk)
+
+
+def _with_nulls(values: list[Any], chunk: pa.Array) -> Iterable[Any]:
+    """The values of a chunk, None where it has none."""
+    if not chunk.null_count:
+        return values
+    return (value if is_known else None for value, is_known in zip(values, chunk.is_valid().to_pylist(), strict=True))

@@ -183,7 +183,7 @@ def _count(connection: Connection, table: Table) -> int:
 def _restore(connection: Connection, rows: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, int]:
     """Insert all rows into the present tables, which may be those of an older version."""
     tables = MetaData()
-    tables.reflect(connection, only=lambda name, _: name in METADATA.tables)
+    tables.reflect(connection, only=lambda name, _: name in METADATA.tables and name != REVISION.name)
     counts = dict.fromkeys(tables.tables, 0)
     table, waiting = "", list[dict[str, Any]]()
     for name, row in rows:
