@@ -24,17 +24,17 @@ class HourTotals:
     """The hours of all rows together, added before they are rounded: the same however rows are grouped."""
 
     def __init__(self) -> None:
-        self._parts = list[dict[str, float | None]]()
+        self._sums = list[float | None]()
 
-    def add(self, many: Sequence[Mapping[str, Any]]) -> None:
-        """Add the sums of some rows."""
-        self._parts.append({name: sum_of_known([sums.get(name) for sums in many]) for name in _HOURS})
+    def add(self, amounts: Sequence[float | None]) -> None:
+        """Add the hours of some rows, those of each row together."""
+        count = len(_HOURS)
+        columns = [[*amounts[at::count], *self._sums[at::count]] for at in range(count)]
+        self._sums = [sum_of_known(column) for column in columns]
 
     def rounded(self) -> tuple[Hours, RatedHours]:
         """To `SIGNIFICANT_DIGITS`; zero of no rows."""
-        if not self._parts:
-            return NO_HOURS, RatedHours()
-        return _rounded_hours([{name: sum_of_known([part[name] for part in self._parts]) for name in _HOURS}])[0]
+        return _rounded_hours(self._sums)[0] if self._sums else (NO_HOURS, RatedHours())
 
 
 def answer_rows(
@@ -47,10 +47,9 @@ def answer_rows(
     """The rows that parts add up to. shown: the components that have rows, if these are grouped by components."""
     found = _by_identity(parts, question, accounts)
     while piece := [*islice(found, _ROUNDED_AT_ONCE)]:
-        its_sums = [sums for _, sums in piece]
-        totals.add(its_sums)
-        hours = _rounded_hours(its_sums)
-        for (identity, sums), its_hours in zip(piece, hours, strict=True):
+        amounts = [sums.get(name) for _, sums in piece for name in _HOURS]
+        totals.add(amounts)
+        for (identity, sums), its_hours in zip(piece, _rounded_hours(amounts), strict=True):
             yield from _rows_of(question, identity, sums, its_hours, shown)
 
 
@@ -116,11 +115,10 @@ def _merged(parts: Sequence[Group]) -> dict[str, Any]:
     }
 
 
-def _rounded_hours(many: Sequence[Mapping[str, Any]]) -> list[tuple[Hours, RatedHours]]:
-    """The hours of sums, to `SIGNIFICANT_DIGITS`."""
-    count = len(Hours._fields)
-    amounts = iter(round_amounts([sums.get(name) for sums in many for name in _HOURS]))
-    rows = [[*islice(amounts, len(_HOURS))] for _ in many]
+def _rounded_hours(amounts: Sequence[float | None]) -> list[tuple[Hours, RatedHours]]:
+    """The hours of rows, to `SIGNIFICANT_DIGITS`."""
+    rounded, count = round_amounts(amounts), len(Hours._fields)
+    rows = [rounded[at : at + len(_HOURS)] for at in range(0, len(rounded), len(_HOURS))]
     return [(Hours(*row[:count]), RatedHours(*[amount or 0.0 for amount in row[count:]])) for row in rows]  # type: ignore[arg-type]
 
 
