@@ -87,6 +87,18 @@ def test_hours_of_the_total_are_the_same_however_rows_are_grouped(home: Home) ->
     assert len(totals) == 1
 
 
+def test_efficiency_is_weighed_without_idle(home: Home) -> None:
+    home.store(cluster_day(ONE), cluster_day(TWO))
+    home.roll_up()
+    workloads = CostQuestion(WINDOW, parse_group("cluster"), filter=parse_v2('kind:"workload"'))
+    expected = {tuple(row["key"].values()): row for row in msgspec.json.decode(home.answers(workloads)[1])["rows"]}
+    for idle in (Idle.SEPARATE, Idle.WEIGHTED, Idle.NONE):
+        for body in home.answers(CostQuestion(WINDOW, parse_group("cluster"), idle=idle)):
+            for row in msgspec.json.decode(body)["rows"]:
+                of_workloads = expected[tuple(row["key"].values())]
+                assert row["total_efficiency"] == of_workloads["total_efficiency"] is not None
+
+
 @pytest.mark.parametrize(("days_before", "count"), [(3, 1), (0, 1)])
 def test_comparison_says_that_nothing_matches(home: Home, days_before: int, count: int) -> None:
     """Whether the period before has data or not."""

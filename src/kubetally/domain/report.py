@@ -4,7 +4,7 @@ Every view of a report is a grouping of its rows, so all views have the same tot
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from math import fsum
 from typing import Final, Literal, NamedTuple
@@ -31,18 +31,29 @@ REST: Final = "rest"
 class Sums:
     """Rows added up. Costs in micros; network classes are parts of the network cost.
 
-    hours: of what is known. rated: of the rows that have request and usage.
+    hours:   of what is known. rated: of the rows that have request and usage.
+    weights: CPU and RAM cost of the workloads among them, without shares in idle; None if all are workloads.
     """
 
     costs: Costs
     network_classes: NetworkClasses
     hours: Hours
     rated: RatedHours
+    weights: tuple[int, int] | None = field(default=None, kw_only=True)
 
     @property
     def efficiency(self) -> Efficiency:
         """What of the requests was used."""
-        return efficiency(self.rated, cpu_cost=self.costs.cpu, ram_cost=self.costs.ram)
+        cpu_cost, ram_cost = self.weights or (self.costs.cpu, self.costs.ram)
+        return efficiency(self.rated, cpu_cost=cpu_cost, ram_cost=ram_cost)
+
+
+def add_weights(many: Sequence[Sums]) -> tuple[int, int] | None:
+    """The weights of the sum of many; None if all have only workloads."""
+    if all(sums.weights is None for sums in many):
+        return None
+    cpu, ram = zip(*(sums.weights or (sums.costs.cpu, sums.costs.ram) for sums in many), strict=True)
+    return sum(cpu), sum(ram)
 
 
 def add(many: Sequence[Sums]) -> tuple[Costs, NetworkClasses, Hours, RatedHours]:
@@ -203,6 +214,7 @@ def add_rows(rows: Sequence[CostRow], key: tuple[str | None, ...], kind: Kind | 
         return first
     return CostRow(
         *add(rows),
+        weights=add_weights(rows),
         kind=kind,
         key=key,
         nodes=tuple(sorted({node for row in rows for node in row.nodes})),

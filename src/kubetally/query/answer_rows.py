@@ -13,10 +13,10 @@ from kubetally.domain.report import REST, CostRow
 from kubetally.query.accounts import Accounts
 from kubetally.query.groups import Group
 from kubetally.query.rounding import round_amounts
-from kubetally.query.sums import COSTS, RATED, WASTE
+from kubetally.query.sums import COSTS, RATED, WASTE, WEIGHTS
 
 _ROUNDED_AT_ONCE = 4096
-_AMOUNTS = frozenset({*COSTS, WASTE})
+_AMOUNTS = frozenset({*COSTS, WASTE, *WEIGHTS})
 _HOURS = (*Hours._fields, *RATED)
 
 
@@ -158,4 +158,5 @@ def _rows_of(
         account_id=account_id,
         start=start,
         waste=sums.get(WASTE) or 0,
+        weights=(sums.get(WEIGHTS[0]) or 0, sums.get(WEIGHTS[1]) or 0),
     )

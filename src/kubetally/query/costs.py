@@ -25,7 +25,7 @@ from kubetally.query.keys import keys_of
 from kubetally.query.predicate import row_passes
 from kubetally.query.rollup_choice import grains_of
 from kubetally.query.sharing import given_to_namespaces, given_to_rows, without_shared
-from kubetally.query.sums import NO_COSTS, WASTE, costs_of, hours_of, quantities_of, shares_of, waste_of
+from kubetally.query.sums import NO_COSTS, WASTE, costs_of, hours_of, quantities_of, shares_of, waste_of, weights_of
 from kubetally.query.top import top_groups
 
 _OF_LINES = frozenset({Field.CLUSTER, Field.ORGANIZATION, Field.CURRENCY, Field.COMPONENT})
@@ -99,7 +99,7 @@ def _sums(rows: ir.Table, question: CostQuestion, filters: dict[Component, Filte
     if question.has_quantities:
         sums |= quantities_of(rows, tests)
     elif not question.splits_components:
-        sums |= hours_of(rows) | {WASTE: waste_of(rows)}
+        sums |= hours_of(rows) | weights_of(rows) | {WASTE: waste_of(rows)}
     return _added(passing(rows, tested), keys_of(rows, question), sums, question.top)
 
 

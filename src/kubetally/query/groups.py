@@ -11,7 +11,7 @@ import pyarrow as pa
 from kubetally.domain.allocation import Kind
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.query.sums import COSTS, RATED, SHARES, WASTE, columns
+from kubetally.query.sums import COSTS, RATED, SHARES, WASTE, WEIGHTS, columns
 from kubetally.query.too_large import QuestionTooLarge
 from kubetally.query.top import GROUPS_IN_REST
 
@@ -20,7 +20,7 @@ MAX_GROUPS: Final = 100_000
 
 MANY_GROUPS: Final = 20_000
 _GROUPS_PER_PIECE = 4096
-_SUMS = frozenset({*COSTS, *SHARES, *Hours._fields, *RATED, WASTE})
+_SUMS = frozenset({*COSTS, *SHARES, *Hours._fields, *RATED, WASTE, *WEIGHTS})
 _READING_MANY = Lock()
 _KINDS: dict[str | None, Kind | None] = {None: None, **{kind.value: kind for kind in Kind}}
 

@@ -17,7 +17,7 @@ from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Sharing
 from kubetally.domain.question.steps import steps_of
 from kubetally.domain.question.top import with_top
-from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums
+from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add_weights
 from kubetally.query.comparison import ledger_changes, snapshots_of_one_moment
 from kubetally.query.issues import issues_of_no_row, issues_of_snapshot, unmeasured_components
 from kubetally.query.reader import AnswerReader
@@ -73,7 +73,7 @@ class LedgerReports:
             not_measured=not_measured,
             rows=tuple(rows),
             lines=tuple(lines),
-            workloads=Sums(bill, NO_CLASSES, *hours),
+            workloads=Sums(bill, NO_CLASSES, *hours, weights=add_weights(both)),
             waste=sum(row.waste for row in both),
             issues=(
                 *([] if found else issues_of_no_row(snapshot, question.filter)),

@@ -7,6 +7,7 @@ import ibis
 import pyarrow as pa
 from ibis import ir
 
+from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.money import MICROS
@@ -23,6 +24,8 @@ _RATED = (
 )
 RATED = tuple(f"rated_{name}" for pair in _RATED for name in pair)
 WASTE = "waste"
+WEIGHTS = ("workload_cpu_cost", "workload_ram_cost")
+"""Costs of workloads alone, by which their efficiency is weighed."""
 _TWO_TO_64 = 1 << 64
 
 
@@ -56,6 +59,13 @@ def hours_of(rows: ir.Table) -> dict[str, ir.FloatingScalar]:
         both = rows[request].notnull() & rows[usage].notnull()
         sums |= {f"rated_{name}": rows[name].sum(where=both) for name in (request, usage)}
     return sums
+
+
+def weights_of(rows: ir.Table) -> dict[str, ir.DecimalScalar]:
+    """Sums of the CPU and RAM cost of workloads, as `WEIGHTS`."""
+    is_workload = rows.kind == Kind.WORKLOAD.value
+    costs = zip(WEIGHTS, ("cpu_cost", "ram_cost"), strict=True)
+    return {name: rows[cost].sum(where=is_workload) for name, cost in costs}
 
 
 def quantities_of(rows: ir.Table, tests: Mapping[Component, ir.BooleanValue | None]) -> dict[str, ir.FloatingScalar]:
