@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 
 from kubetally.domain.collection import CoveredDay, window_of
 from kubetally.domain.collection_facts import FactSum
@@ -82,17 +82,36 @@ def issues_of_errors(days: Iterable[CoveredDay]) -> Iterator[Issue]:
 
 
 def merged_over_accounts(issues: Iterable[Issue]) -> list[Issue]:
-    """Issues that say the same as one, with all accounts and the number of their days; missing data first."""
+    """Issues that say the same as one, with all accounts and the number of their days; missing data first.
+
+    What says that data is missing stays apart where there is data in between.
+    """
     same = defaultdict[tuple[IssueKind, str, str | None], list[Issue]](list)
     for issue in issues:
         same[issue.kind, issue.message, issue.subject].append(issue)
     merged = []
-    for its in same.values():
+    for its in (part for all_ in same.values() for part in (_touching(all_) if all_[0].is_missing_data else [all_])):
         windows = [issue.window for issue in its if issue.window is not None]
         accounts = sorted({str(id_) for issue in its for id_ in _accounts_of(issue)})
         days = sum(sum(1 for _ in window.days()) for window in windows)
         merged.append(replace(its[0], window=hull(windows), facts={**its[0].facts, "accounts": accounts, "days": days}))
     return sorted(merged, key=lambda issue: not issue.is_missing_data)
+
+
+def _touching(issues: Iterable[Issue]) -> Iterable[list[Issue]]:
+    """The issues whose windows overlap or touch together, by time; those without window first."""
+    groups = list[list[Issue]]()
+    end: datetime | None = None
+    for issue in sorted(issues, key=lambda issue: (issue.window is not None, issue.window and issue.window.start)):
+        window = issue.window
+        if groups and (window is None or (end is not None and window.start <= end)):
+            groups[-1].append(issue)
+        else:
+            groups.append([issue])
+            end = None
+        if window is not None:
+            end = window.end if end is None else max(end, window.end)
+    return groups
 
 
 def _accounts_of(issue: Issue) -> Iterable[object]:
