@@ -75,7 +75,8 @@ class GroupReader:
         keys = [read.get(f"key_{number}", nothing) for number in range(len(self._question.group))]
         starts = map(as_date, read["start"]) if "start" in read else nothing
         kinds = map(_KINDS.__getitem__, read["kind"]) if "kind" in read else nothing
-        sums = [dict(zip(names, values, strict=True)) for values in zip(*(read[name] for name in names), strict=True)]
+        amounts = zip(*(read[name] for name in names), strict=True) if names else repeat((), table.num_rows)
+        sums = (dict(zip(names, values, strict=True)) for values in amounts)
         about = read.get("account_id", nothing), starts, kinds
         values = zip(*keys, strict=True) if keys else repeat((), table.num_rows)
         yield from map(Group, *about, values, sums, read.get(GROUPS_IN_REST, nothing))
