@@ -222,12 +222,9 @@ def test_writer_and_many_readers_share_a_sqlite_file(tmp_path: Path) -> None:
         assert len(writer.days(first, end=end)) == 160
 
 
-def test_revision_changes_with_every_commit_that_answers_depend_on(
-    opens: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seconds = [0.0]
-    monkeypatch.setattr("kubetally.store.meta.engine.time.monotonic", lambda: seconds[0])
-    reader, writer = opens().coverage, opens()
+def test_revision_changes_with_every_commit_that_answers_depend_on(opens: Opener) -> None:
+    reader, writer, seconds = opens().coverage, opens(), [0.0]
+    reader.seconds = lambda: seconds[0]
     organization, revisions = writer.accounts.organization(), [reader.revision()]
     for change in (
         lambda: writer.coverage.intend([collection("c1")]),

@@ -101,11 +101,13 @@ class SqlStore:
     """A store on a database. Each call is one transaction of its own; any thread may call. Raises StoreError.
 
     changes_answers: whether answers depend on what it writes; then every commit changes the revision.
+    seconds:         of a clock that is never set.
     """
 
     changes_answers = True
 
     def __init__(self, engine: Engine) -> None:
+        self.seconds = time.monotonic
         # MariaDB's own level would refuse a row that another transaction changed since the first reading.
         level = {} if engine.dialect.name in {"sqlite", "postgresql"} else {"isolation_level": "READ COMMITTED"}
         self._engine, self._writing = engine, engine.execution_options(immediate=True, **level)
@@ -137,7 +139,7 @@ class SqlStore:
         """
         with self._reads() as connection:
             value: str | None = connection.scalar(select(REVISION.c.value))
-        return None if value is None else (value, int(time.monotonic() // _REVISION_SECONDS))
+        return None if value is None else (value, int(self.seconds() // _REVISION_SECONDS))
 
 
 def change_revision(connection: Connection) -> None:
