@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 
 from kubetally.domain.source_url import without_password
@@ -31,7 +31,7 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
 }
-_ONE_ROW, _REVISION_SECONDS = 1, 60.0
+_ONE_ROW = 1
 _LOCK = 0x6B756265  # a number that others are unlikely to lock in the same database: "kube"
 
 
@@ -101,13 +101,11 @@ class SqlStore:
     """A store on a database. Each call is one transaction of its own; any thread may call. Raises StoreError.
 
     changes_answers: whether answers depend on what it writes; then every commit changes the revision.
-    seconds:         of a clock that is never set.
     """
 
     changes_answers = True
 
     def __init__(self, engine: Engine) -> None:
-        self.seconds = time.monotonic
         # MariaDB's own level would refuse a row that another transaction changed since the first reading.
         level = {} if engine.dialect.name in {"sqlite", "postgresql"} else {"isolation_level": "READ COMMITTED"}
         self._engine, self._writing = engine, engine.execution_options(immediate=True, **level)
@@ -131,15 +129,6 @@ class SqlStore:
             yield connection
             if self.changes_answers:  # at the end, because others that write wait for it until the commit
                 change_revision(connection)
-
-    def _revision(self) -> tuple[str, int] | None:
-        """Equal to an earlier one only if no answer has changed since; None where nothing was ever written.
-
-        It changes every minute, too: programs of an earlier version, and people, write without it.
-        """
-        with self._reads() as connection:
-            value: str | None = connection.scalar(select(REVISION.c.value))
-        return None if value is None else (value, int(self.seconds() // _REVISION_SECONDS))
 
 
 def change_revision(connection: Connection) -> None:

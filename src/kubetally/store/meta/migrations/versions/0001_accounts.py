@@ -9,14 +9,10 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
+from kubetally.store.meta.table_options import TABLE_OPTIONS
+
 revision = "0001"
 down_revision = None
-
-_OPTIONS = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
 
 
 def upgrade() -> None:
@@ -30,7 +26,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.BigInteger, nullable=False, server_default="0"),
         sa.UniqueConstraint("name", "deleted_at", name="uq_organization_name"),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
     op.create_table(
         "cloudaccount",
@@ -54,7 +50,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.BigInteger, nullable=False, server_default="0"),
         sa.UniqueConstraint("organization_id", "name", "deleted_at", name="uq_cloudaccount_name"),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
     there = sa.select(organization.c.id).where(organization.c.name == "default", organization.c.deleted_at == 0)
     if op.get_bind().execute(there).first() is None:

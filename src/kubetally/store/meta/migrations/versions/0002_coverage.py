@@ -7,14 +7,10 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
+from kubetally.store.meta.table_options import TABLE_OPTIONS
+
 revision = "0002"
 down_revision = "0001"
-
-_OPTIONS = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
 
 
 def upgrade() -> None:
@@ -41,7 +37,7 @@ def upgrade() -> None:
         sa.Column("balance", sa.Text, nullable=False),
         sa.Column("head", sa.Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
     _index("ix_collections_account_day", "collections", "account_id", "day")
     _index("ix_collections_phase", "collections", "phase", "superseded_at")
@@ -65,7 +61,7 @@ def upgrade() -> None:
         sa.Column("error_code", sa.String(64)),
         sa.Column("error_message", sa.Text),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
     _index("ix_coverage_day", "coverage", "day")
     op.create_table(
@@ -74,7 +70,7 @@ def upgrade() -> None:
         sa.Column("begins", sa.Date, nullable=False),
         sa.Column("found_at", sa.BigInteger, nullable=False),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
     op.create_table(
         "leases",
@@ -87,7 +83,7 @@ def upgrade() -> None:
         sa.Column("token", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("expires_at", sa.BigInteger, nullable=False, server_default="0"),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
 
 

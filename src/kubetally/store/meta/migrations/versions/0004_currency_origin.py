@@ -8,14 +8,11 @@ Every step can be taken again: MariaDB keeps what was done before a migration wa
 import sqlalchemy as sa
 from alembic import op
 
+from kubetally.store.meta.table_options import TABLE_OPTIONS
+
 revision = "0004"
 down_revision = "0003"
 
-_OPTIONS = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
 _TABLES = ("collections", "coverage")
 _ACCOUNTS = sa.table("cloudaccount", sa.column("id"), sa.column("currency"))
 _COLLECTIONS = sa.table(
@@ -46,7 +43,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.String(36), primary_key=True),
         sa.Column("requested_at", sa.BigInteger, nullable=False),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
 
 

@@ -6,14 +6,10 @@ Of the files that are there, the first writer of the new version notes those tha
 import sqlalchemy as sa
 from alembic import op
 
+from kubetally.store.meta.table_options import TABLE_OPTIONS
+
 revision = "0005"
 down_revision = "0004"
-
-_OPTIONS = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
 
 
 def upgrade() -> None:
@@ -24,7 +20,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(128), primary_key=True),
         sa.Column("crc", sa.BigInteger, nullable=False),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
 
 

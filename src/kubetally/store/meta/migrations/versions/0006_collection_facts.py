@@ -12,14 +12,11 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
+from kubetally.store.meta.table_options import TABLE_OPTIONS
+
 revision = "0006"
 down_revision = "0005"
 
-_OPTIONS = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
 _COMPONENTS = ("cpu", "ram", "gpu", "pv", "node_disk", "load_balancer", "network", "management", "shared", "external")
 _DAYS_AT_ONCE, _HOUR = 500, timedelta(hours=1)
 _COLLECTIONS = sa.table("collections", *map(sa.column, ("id", "hours_covered", "head")))
@@ -43,7 +40,7 @@ def upgrade() -> None:
         sa.Column("hours", sa.Double),
         sa.Column("issue", sa.Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
     _index("ix_collection_facts_what", "collection_facts", "what", "account_id", "day", "hours")
     _fill()

@@ -6,14 +6,10 @@ Every step can be taken again: MariaDB keeps what was done before a migration wa
 import sqlalchemy as sa
 from alembic import op
 
+from kubetally.store.meta.table_options import TABLE_OPTIONS
+
 revision = "0007"
 down_revision = "0006"
-
-_OPTIONS = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
 
 
 def upgrade() -> None:
@@ -32,7 +28,7 @@ def upgrade() -> None:
         sa.Column("row_count", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("total", sa.String(64), nullable=False, server_default="0"),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
     if "ix_savings_day" not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes("savings")}:
         op.create_index("ix_savings_day", "savings", ["day"])

@@ -6,14 +6,10 @@ Every step can be taken again: MariaDB keeps what was done before a migration wa
 import sqlalchemy as sa
 from alembic import op
 
+from kubetally.store.meta.table_options import TABLE_OPTIONS
+
 revision = "0008"
 down_revision = "0007"
-
-_OPTIONS = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
 
 
 def upgrade() -> None:
@@ -23,7 +19,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("value", sa.String(32), nullable=False),
         if_not_exists=True,
-        **_OPTIONS,
+        **TABLE_OPTIONS,
     )
 
 
