@@ -149,7 +149,7 @@ def _collect(url: str, clusters: int, days: int, **more: int) -> dict[str, float
 
         began = time.perf_counter()
         report = run_on_uvloop(with_collector(settings, _Later(), work))
-        figures = _measure(began, sum(one.rows for one in report.collected))
+        figures = _measure(began, sum(day.rows for day in report.collected))
         figures["peak_bytes"] += min(settings.collect_processes, usable_cores()) * _peak(resource.RUSAGE_CHILDREN)
     assert not report.failed, report.failed[0]
     return {**figures, "days": len(report.collected)}

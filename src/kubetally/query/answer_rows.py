@@ -44,13 +44,22 @@ def answer_rows(
     shown: Sequence[Component],
     totals: HourTotals,
 ) -> Iterator[CostRow]:
-    """The rows that parts add up to. shown: the components that have rows, if these are grouped by components."""
+    """The rows that parts add up to. shown: the components that have rows, if these are grouped by components.
+
+    totals: to which the hours are added, unless components are grouped by.
+    """
+    place = next((at for at, dimension in enumerate(question.group) if dimension.name == "component"), None)
     found = _by_identity(parts, question, accounts)
     while piece := [*islice(found, _ROUNDED_AT_ONCE)]:
         amounts = [sums.get(name) for _, sums in piece for name in _HOURS]
-        totals.add(amounts)
+        if place is None:
+            totals.add(amounts)
         for (identity, sums), its_hours in zip(piece, _rounded_hours(amounts), strict=True):
-            yield from _rows_of(question, identity, sums, its_hours, shown)
+            if place is None:
+                yield _row_of(identity, sums, its_hours)
+            else:
+                hours = its_hours[0] if question.has_quantities else NO_HOURS
+                yield from _component_rows(place, identity, sums, hours, shown)
 
 
 def _by_identity(
@@ -122,36 +131,31 @@ def _rounded_hours(amounts: Sequence[float | None]) -> list[tuple[Hours, RatedHo
     return [(Hours(*row[:count]), RatedHours(*[amount or 0.0 for amount in row[count:]])) for row in rows]  # type: ignore[arg-type]
 
 
-def _rows_of(
-    question: CostQuestion,
-    identity: tuple[Any, ...],
-    sums: Mapping[str, Any],
-    rounded: tuple[Hours, RatedHours],
-    shown: Sequence[Component],
+def _component_rows(
+    place: int, identity: tuple[Any, ...], sums: Mapping[str, Any], hours: Hours, shown: Sequence[Component]
 ) -> Iterator[CostRow]:
+    """A row of each component that is shown. place: of the component in the key."""
+    key, account_id, start, kind, _ = identity
+    for component in shown:
+        yield CostRow(
+            Costs(**{component.value: sums[f"{component}_cost"] or 0}),
+            NO_CLASSES,
+            hours,
+            RatedHours(),
+            kind=kind,
+            key=(*key[:place], component.value, *key[place + 1 :]),
+            account_id=account_id,
+            start=start,
+            component=component,
+        )
+
+
+def _row_of(identity: tuple[Any, ...], sums: Mapping[str, Any], rounded: tuple[Hours, RatedHours]) -> CostRow:
     key, account_id, start, kind, count = identity
-    hours, rated = rounded
-    costs = Costs(*[sums[name] or 0 for name in COSTS])
-    place = next((at for at, dimension in enumerate(question.group) if dimension.name == "component"), None)
-    if place is not None:
-        for component in shown:
-            yield CostRow(
-                Costs(**{component.value: costs.of(component)}),
-                NO_CLASSES,
-                hours if question.has_quantities else NO_HOURS,
-                RatedHours(),
-                kind=kind,
-                key=(*key[:place], component.value, *key[place + 1 :]),
-                account_id=account_id,
-                start=start,
-                component=component,
-            )
-        return
-    yield CostRow(
-        costs,
+    return CostRow(
+        Costs(*[sums[name] or 0 for name in COSTS]),
         NO_CLASSES,
-        hours,
-        rated,
+        *rounded,
         kind=kind,
         key=key,
         count=count,

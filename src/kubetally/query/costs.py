@@ -48,7 +48,7 @@ def cost_rows(
     """The rows of an answer, workloads and lines, in no order; they add up to all that passes the filter.
 
     run_prepared: runs the same expression over other rows again faster, if the engine can.
-    totals:   to which the hours of all rows are added.
+    totals:   to which the hours of all rows are added, unless components are grouped by.
     rows:     of the ledger, in the columns of the lake, of the days of the window only, all in one currency.
     Shape:    one row for each key, kind and step; `kind` is None where every dimension is one that lines carry.
     Units:    hours have `SIGNIFICANT_DIGITS`, so that no order of addition shows; efficiency is that of such sums.

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
+from itertools import chain
 
 from kubetally.domain.collection import CoveredDay, window_of
 from kubetally.domain.collection_facts import FactSum
@@ -11,7 +12,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.question.filter import Filter
 from kubetally.domain.question.partial import EVERY_ROW
-from kubetally.domain.window import Window, hull
+from kubetally.domain.window import Window, hull, joined_spans, known_spans
 from kubetally.domain.words import component_word
 from kubetally.query.snapshot import Snapshot
 
@@ -89,29 +90,22 @@ def merged_over_accounts(issues: Iterable[Issue]) -> list[Issue]:
     same = defaultdict[tuple[IssueKind, str, str | None], list[Issue]](list)
     for issue in issues:
         same[issue.kind, issue.message, issue.subject].append(issue)
+    parts = (_touching(its) if its[0].is_missing_data else [its] for its in same.values())
     merged = []
-    for its in (part for all_ in same.values() for part in (_touching(all_) if all_[0].is_missing_data else [all_])):
-        windows = [issue.window for issue in its if issue.window is not None]
+    for its in chain.from_iterable(parts):
+        windows = known_spans(*(issue.window for issue in its))
         accounts = sorted({str(id_) for issue in its for id_ in _accounts_of(issue)})
         days = sum(sum(1 for _ in window.days()) for window in windows)
         merged.append(replace(its[0], window=hull(windows), facts={**its[0].facts, "accounts": accounts, "days": days}))
     return sorted(merged, key=lambda issue: not issue.is_missing_data)
 
 
-def _touching(issues: Iterable[Issue]) -> Iterable[list[Issue]]:
+def _touching(issues: Sequence[Issue]) -> Iterator[list[Issue]]:
     """The issues whose windows overlap or touch together, by time; those without window first."""
-    groups = list[list[Issue]]()
-    end: datetime | None = None
-    for issue in sorted(issues, key=lambda issue: (issue.window is not None, issue.window and issue.window.start)):
-        window = issue.window
-        if groups and (window is None or (end is not None and window.start <= end)):
-            groups[-1].append(issue)
-        else:
-            groups.append([issue])
-            end = None
-        if window is not None:
-            end = window.end if end is None else max(end, window.end)
-    return groups
+    if without := [issue for issue in issues if issue.window is None]:
+        yield without
+    for span in joined_spans(known_spans(*(issue.window for issue in issues))):
+        yield [issue for issue in issues if issue.window is not None and span.contains(issue.window)]
 
 
 def _accounts_of(issue: Issue) -> Iterable[object]:

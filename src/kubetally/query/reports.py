@@ -135,8 +135,7 @@ class LedgerReports:
         def compute(rows: "ir.Table") -> tuple[list[CostRow], tuple[Hours, RatedHours]]:
             totals = HourTotals()
             found = cost_rows(engine.run, rows, *about, run_prepared=engine.run_prepared, totals=totals)
-            has_hours = all(row.component is None for row in found)
-            return found, totals.rounded() if has_hours else (NO_HOURS, RatedHours())
+            return found, totals.rounded()
 
         return self._compute(snapshot, compute)
 

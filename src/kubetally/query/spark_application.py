@@ -132,6 +132,7 @@ def _java_path() -> str | None:
 
 
 def is_local(master: str) -> bool:
+    """Whether Spark runs in this machine, not on a cluster."""
     return master.startswith("local")
 
 
