@@ -28,7 +28,7 @@ _Report = TypeVar("_Report", "CostReport", "Comparison")
 
 
 def grouped_costs(
-    asked: "GroupedQuestion",
+    question: "GroupedQuestion",
     clusters: "Sequence[AnyCluster]",
     settings: "Settings",
     output: Format,
@@ -37,15 +37,15 @@ def grouped_costs(
     quiet: bool,
 ) -> int:
     """Ask and print. Returns the exit code. `quiet`: without progress and notes."""
-    compared = asked.compared
-    questions = [asked.costs] if compared is None else [compared.of_before(), compared.of_now()]
+    compared = question.compared
+    questions = [question.costs] if compared is None else [compared.of_before(), compared.of_now()]
     if compared is None:
-        report, failed = _ask(clusters, questions, lambda reports: reports.costs(asked.costs), settings, quiet=quiet)
-        _show_report(report, asked, clusters, output, quiet=quiet)
+        report, failed = _ask(clusters, questions, lambda reports: reports.costs(question.costs), settings, quiet=quiet)
+        _show_report(report, question, clusters, output, quiet=quiet)
         reports = [report]
     else:
         comparison, failed = _ask(clusters, questions, lambda reports: reports.compare(compared), settings, quiet=quiet)
-        _show_comparison(comparison, asked, clusters, output, quiet=quiet)
+        _show_comparison(comparison, question, clusters, output, quiet=quiet)
         reports = [comparison.now, comparison.before]
     return _exit_code(reports, failed, len(clusters), strict=strict)
 
@@ -73,20 +73,20 @@ def _ask(
 
 
 def _show_report(
-    report: "CostReport", asked: "GroupedQuestion", clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
+    report: "CostReport", question: "GroupedQuestion", clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
 ) -> None:
     from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
 
     if output is Format.TABLE:
         from kubetally.present.grouped_tables import print_grouped
 
-        print_grouped(report, asked.top, _names(clusters), asked.words, quiet=quiet)
+        print_grouped(report, question.top, _names(clusters), question.words, quiet=quiet)
         return
-    lines, rows = arrange_report(report, DEFAULT_ORDER, asked.top)
+    lines, rows = arrange_report(report, DEFAULT_ORDER, question.top)
     if output is Format.JSON:
         from kubetally.present.cost_report import Shown, report_body
 
-        _print_json(report_body(report, Shown(rows, lines, len(rows), DEFAULT_ORDER, max(len(rows), 1), asked.top)))
+        _print_json(report_body(report, Shown(rows, lines, len(rows), DEFAULT_ORDER, max(len(rows), 1), question.top)))
         return
     from kubetally.query.export import export_table, report_table
 
@@ -95,21 +95,26 @@ def _show_report(
 
 
 def _show_comparison(
-    comparison: "Comparison", asked: "GroupedQuestion", clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
+    comparison: "Comparison",
+    question: "GroupedQuestion",
+    clusters: "Sequence[AnyCluster]",
+    output: Format,
+    *,
+    quiet: bool,
 ) -> None:
     from kubetally.domain.compare import LARGEST_CHANGE_FIRST, arrange_comparison
 
     if output is Format.TABLE:
         from kubetally.present.grouped_tables import print_comparison
 
-        print_comparison(comparison, asked.top, _names(clusters), asked.words, quiet=quiet)
+        print_comparison(comparison, question.top, _names(clusters), question.words, quiet=quiet)
         return
-    lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, asked.top)
+    lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, question.top)
     if output is Format.JSON:
         from kubetally.present.comparison_report import comparison_body
         from kubetally.present.cost_report import Shown
 
-        shown = Shown(rows, lines, len(rows), LARGEST_CHANGE_FIRST, max(len(rows), 1), asked.top)
+        shown = Shown(rows, lines, len(rows), LARGEST_CHANGE_FIRST, max(len(rows), 1), question.top)
         _print_json(comparison_body(comparison, shown))
         return
     from kubetally.query.export import comparison_table, export_table

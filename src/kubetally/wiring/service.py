@@ -70,12 +70,8 @@ def run_service(
     Raises: AddressNotFree, StoreError, RequestError, UnusableFile.
     """
     clock = clock or SystemClock()
-    try:
+    if not or_free_port:
         check_port(host, port)  # before a database is opened and a collector is started
-    except AddressNotFree:
-        if not or_free_port:
-            raise
-        port = 0
     secret = open_secret(settings.secret, settings.home_folder)
     proxies = TrustedProxies.parse(settings.trusted_proxies)
     with (
@@ -100,7 +96,12 @@ def run_service(
             link = sign_in_link(url, secret=secret.text, now=SystemClock().now())
             started(Started(url, link, secret, ledger.database, lake_location(settings).shown, count))
 
-        serve(app, host, port, listening=listening, limits=limits)
+        try:
+            serve(app, host, port, listening=listening, limits=limits)
+        except AddressNotFree:
+            if not or_free_port:
+                raise
+            serve(app, host, 0, listening=listening, limits=limits)
 
 
 @contextmanager
