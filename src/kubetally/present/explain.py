@@ -83,7 +83,7 @@ def _print_lines(out: Console, explanation: Explanation) -> None:
     if more:
         grid.add([f"{more:,} more rows"], [*[""] * len(unit), money(amounts[-1])])
     grid.rule()
-    grid.add(["total"], [*[""] * len(unit), money(sum(amounts))], style=_TOTAL)
+    grid.add(["total"], [*[""] * len(unit), money(explanation.report.bill.total)], style=_TOTAL)
     say(out, f"{_rows(explanation.count)} of the ledger, the largest first")
     print_grid(out, grid)
     out.print()
@@ -125,8 +125,8 @@ def _print_components(out: Console, costs: Costs) -> None:
     present = [component for component in Component if costs.of(component)]
     if len(present) > 1:
         grid = Grid(["component"], ["cost"])
-        for component, amount in zip(present, round_parts([costs.of(each) for each in present]), strict=True):
-            grid.add([component_word(component)], [money(amount)])
+        for component in present:
+            grid.add([component_word(component)], [money(costs.of(component))])
         print_grid(out, grid)
         out.print()
 
@@ -135,9 +135,9 @@ def _print_days(out: Console, explanation: Explanation) -> None:
     days = costs_by_day(explanation.report)
     if len(days) > 1:
         grid = Grid(["day"], ["cost", "hours"])
-        for (step, _), amount in zip(days, round_parts([costs.total for _, costs in days]), strict=True):
+        for step, costs in days:
             hours = f"{step.coverage.hours_covered:g} of {step.coverage.hours_asked:g}"
-            shown = amount if step.coverage.hours_covered else None
+            shown = costs.total if step.coverage.hours_covered else None
             grid.add([f"{step.window.start:%Y-%m-%d}"], [money(shown), hours])
         print_grid(out, grid)
         out.print()

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.compare import LARGEST_CHANGE_FIRST, Change, ComparedRow, Comparison, arrange_comparison
-from kubetally.domain.component import Component
+from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import Issue
 from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
 from kubetally.domain.question.group import Dimension
@@ -15,7 +15,7 @@ from kubetally.domain.report import REST, CostReport, CostRow, StepSum
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word, name_some, period_words, window_words
 from kubetally.present.grid import Grid
-from kubetally.present.rounding import round_parts, round_table
+from kubetally.present.rounding import round_table
 from kubetally.present.screen import console, print_grid, say
 from kubetally.present.text import UNKNOWN, currency_words, hours_of, money, percent, status_words
 
@@ -97,56 +97,44 @@ def _print_rest(
 
 
 def _comparison_grid(comparison: Comparison, both: Sequence[ComparedRow]) -> Grid:
-    """Costs of both periods, the change, and why it changed; rows and reasons add up as they are printed.
+    """Costs of both periods, the change, and why it changed; the reasons of a row add up as they are printed.
 
     both: rows and lines.
     """
     group = comparison.question.costs.group
     grid = Grid([dimension.asked for dimension in group] or [""], ["before", "now", "change", *Change._fields])
-    amounts = [*zip(*(_rounded_column(both, comparison.total, name) for name in ("before", "now")), strict=True)]
-    reasons = round_table([row.counted for row in both] or [comparison.total.counted])
-    totals = reasons.row_totals if both else []
-    for row, pair, cells, change in zip(both, amounts, reasons.cells, totals, strict=False):
-        figures = [*pair, *([None] * _REASONS if row.change is None else (change, *cells))]
-        grid.add(_names(row, group), [*map(money, figures)], style=_LINE if _is_line(row) else "")
+    for row, reasons in zip(both, round_table([row.counted for row in both]), strict=True):
+        grid.add(_names(row, group), _compared_figures(row, reasons), style=_LINE if _is_line(row) else "")
     grid.rule()
-    why = [None] * _REASONS if comparison.total.change is None else [reasons.total, *reasons.column_totals]
-    grid.add(["total"], [*map(money, (*amounts[-1], *why))], style=_TOTAL)
+    grid.add(["total"], _compared_figures(comparison.total, comparison.total.counted), style=_TOTAL)
     return grid
 
 
-def _rounded_column(rows: Sequence[ComparedRow], total: ComparedRow, name: str) -> list[int | None]:
-    """What rows cost in a period, and their total last, as they add up when they are printed; None where unknown."""
-    whole = getattr(total, name)
-    if whole is None:
-        return [None] * (len(rows) + 1)
-    amounts = [getattr(row, name) for row in rows]
-    shown = round_parts([amount or 0 for amount in amounts], whole)
-    parts = [None if amount is None else part for amount, part in zip(amounts, shown, strict=True)]
-    return [*parts, *round_parts([whole])]
+def _compared_figures(row: ComparedRow, reasons: Sequence[int]) -> list[str]:
+    why = [None] * _REASONS if row.change is None else [sum(row.counted), *reasons]
+    return [*map(money, (row.before, row.now, *why))]
 
 
 def _grid(report: CostReport, both: Sequence[CostRow]) -> Grid:
-    """Rows and lines (both), and the total of each step and of all; what is printed of a step adds up."""
+    """Rows and lines (both), and the total of each step and of all."""
     # A row of one component says which in its key, and has no hours.
     is_by_component = any(row.component for row in both)
     shown = [part for part in Component if not is_by_component and any(row.costs.of(part) for row in both)]
     names = [dimension.asked for dimension in report.question.group]
     ratios = [] if is_by_component else ["CPU eff.", "RAM eff."]
     grid = Grid(["from"] * bool(report.steps) + names or [""], ["total", *map(component_word, shown), *ratios])
-    totals = [
-        _add_rows(grid, report, step, [row for row in both if row.start == start], shown)
-        for start, step in _steps(report)
-    ]
-    whole = totals[0] if len(totals) == 1 else _rounded_total(report, shown)
-    grid.add(["total"], [*map(money, whole), *([] if is_by_component else _ratios(report))], style=_TOTAL)
+    for start, step in _steps(report):
+        rows = [row for row in both if row.start == start]
+        first = [] if step is None else [f"{step.window.start:%Y-%m-%d}"]
+        if names:
+            _add_rows(grid, first, rows, report.question.group, shown)
+        if step is not None:
+            sums = Costs.sum(row.costs for row in rows)
+            figures = [UNKNOWN] if step.total is None else _amounts(sums, shown)
+            grid.add([*first, *(["total"] if names else [])], figures, style=_TOTAL)
+            grid.rule()
+    grid.add(["total"], [*_amounts(report.bill, shown), *([] if is_by_component else _ratios(report))], style=_TOTAL)
     return grid
-
-
-def _rounded_total(report: CostReport, shown: Sequence[Component]) -> list[int]:
-    """The total and its components, as any other view prints them: steps were rounded each by itself."""
-    total = round_parts([report.bill.total])
-    return [*total, *round_parts([report.bill.of(part) for part in shown], report.bill.total)]
 
 
 def _steps(report: CostReport) -> Iterator[tuple[datetime | None, StepSum | None]]:
@@ -158,26 +146,20 @@ def _steps(report: CostReport) -> Iterator[tuple[datetime | None, StepSum | None
 
 
 def _add_rows(
-    grid: Grid, report: CostReport, step: StepSum | None, rows: Sequence[CostRow], shown: Sequence[Component]
-) -> list[int]:
-    """Add the rows of a step, or of a window that is not divided, and their total. Returns the printed total."""
-    parts = shown or list(Component)
-    table = round_table([[row.costs.of(part) for part in parts] for row in rows])
-    first = [] if step is None else [f"{step.window.start:%Y-%m-%d}"]
-    if report.question.group:
-        for row, cells, total in zip(rows, table.cells, table.row_totals, strict=True):
-            amounts = map(money, [total, *(cells if shown else ())])
-            ratios = [] if row.component else _ratios(row)
-            names = [*first, *_names(row, report.question.group)]
-            grid.add(names, [*amounts, *ratios], style=_LINE if _is_line(row) else "")
-        grid.rule()
-    whole = [table.total, *((table.column_totals or [0] * len(shown)) if shown else ())]
-    if step is not None:
-        amounts = map(money, whole)
-        figures = [UNKNOWN] if step.total is None else [*amounts]
-        grid.add([*first, *(["total"] if report.question.group else [])], figures, style=_TOTAL)
-        grid.rule()
-    return whole
+    grid: Grid, first: Sequence[str], rows: Sequence[CostRow], group: Sequence[Dimension], shown: Sequence[Component]
+) -> None:
+    """Add the rows of a step, or of a window that is not divided. first: the step, in words."""
+    table = round_table([[row.costs.of(part) for part in shown] for row in rows])
+    for row, cells in zip(rows, table, strict=True):
+        amounts = map(money, [row.costs.total, *cells])
+        ratios = [] if row.component else _ratios(row)
+        grid.add([*first, *_names(row, group)], [*amounts, *ratios], style=_LINE if _is_line(row) else "")
+    grid.rule()
+
+
+def _amounts(costs: Costs, shown: Sequence[Component]) -> list[str]:
+    """The total and its components."""
+    return [*map(money, [costs.total, *map(costs.of, shown)])]
 
 
 def _is_line(row: CostRow | ComparedRow) -> bool:

@@ -67,12 +67,11 @@ def _comparison(costs: ClusterReport, comparison: Comparison) -> Grid:
 def _shares(out: Console, costs: ClusterReport, comparison: Comparison) -> Grid:
     grid = Grid(["component"], [costs.currency, "share", ""])
     full, empty = ("█", "░") if draws_lines(out) else ("#", ".")
-    amounts = round_parts([part.cost for part in comparison.shares])
-    for part, amount in zip(comparison.shares, amounts, strict=True):
+    for part in comparison.shares:
         if part.component in costs.not_measured:
             grid.add([component_word(part.component)], instead=NOT_MEASURED)
         elif part.cost:
-            cells = [money(amount), share(part.permille), bar(part.permille, full=full, empty=empty)]
+            cells = [money(part.cost), share(part.permille), bar(part.permille, full=full, empty=empty)]
             grid.add([component_word(part.component)], cells)
     whole = None if comparison.infrastructure_permille is None else 1000
     grid.add(["total"], [money(comparison.full), share(whole)], style="bold")

@@ -1,121 +1,134 @@
-"""Rounds amounts to cents so that printed figures add up: parts to their total, rows and columns to theirs."""
+"""Rounds amounts to cents so that printed figures add up.
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+Totals are rounded by themselves, so that a total is the same in every view; the parts of a row or a column take up the
+rest, the largest first. Where both is impossible, true totals win, then rows: three rows of 0.4 cents add up to 0.01.
+"""
 
-from kubetally.domain.money import round_to_sum
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import NamedTuple
 
 CENT = 10_000
 """A cent in micros."""
+_WEIGHT = 10**18
 
 
-@dataclass(frozen=True, slots=True)
-class RoundedTable:
-    """Cells by row, totals of rows and columns, and the grand total; in micros, each a whole number of cents."""
-
-    cells: list[list[int]]
-    row_totals: list[int]
-    column_totals: list[int]
-    total: int
-
-
-def round_parts(parts: Sequence[int], total: int | None = None) -> list[int]:
-    """Parts in whole cents that add up to the rounded total, by largest remainder; ties go to the earlier part.
-
-    total: of the parts, if it was computed apart from them. If it is a cent a part or more away from their sum, that
-    gap is real: the parts are rounded by themselves.
-    """
-    target = _nearest(sum(parts) if total is None else total) // CENT
-    if not 0 <= target - sum(part // CENT for part in parts) <= len(parts):
-        return [_nearest(part) for part in parts]
-    return [cents * CENT for cents in round_to_sum(parts, denominator=CENT, total=target)]
-
-
-def round_table(rows: Sequence[Sequence[int]], row_totals: Sequence[int] | None = None) -> RoundedTable:
-    """A table in whole cents whose rows and columns add up to their printed totals.
-
-    row_totals: as another table shows them, each rounded down or up to a cent; those of `round_parts` if None, whatever
-    the columns are. Each cell is rounded down or up to a cent.
-    Totals of columns are those of `round_parts` too, if such a table exists.
-    """
-    row_totals = round_parts([sum(row) for row in rows]) if row_totals is None else list(row_totals)
-    column_totals = round_parts([sum(column) for column in zip(*rows, strict=True)], sum(row_totals))
-    cells = [[cell // CENT * CENT for cell in row] for row in rows]
-    columns = zip(column_totals, zip(*cells, strict=True), strict=True)
-    choice = _RoundedUp(
-        [{column: cell % CENT for column, cell in enumerate(row) if cell % CENT} for row in rows],
-        [(total - sum(row)) // CENT for total, row in zip(row_totals, cells, strict=True)],
-        [(total - sum(column)) // CENT for total, column in columns],
-    )
-    for row, column in choice.cells():
-        cells[row][column] += CENT
-    return RoundedTable(cells, row_totals, [sum(column) for column in zip(*cells, strict=True)], sum(row_totals))
-
-
-def _nearest(micros: int) -> int:
+def round_amount(micros: int) -> int:
     """The nearest whole cent, half a cent to the even one, as `to_shown` prints it."""
     cents, rest = divmod(micros, CENT)
     return (cents + (rest * 2 > CENT or (rest * 2 == CENT and cents % 2 == 1))) * CENT
 
 
-class _RoundedUp:
-    """Chooses the cells that are rounded up: `wanted` in each row, and `room` in each column if possible.
+def round_parts(parts: Sequence[int], total: int | None = None) -> list[int]:
+    """Parts in whole cents that add up to the rounded total, each less than a cent from its amount.
 
-    fractions: of the cells of each row, by column.
+    They are the nearest cents, but for the largest parts, which take up the rest; ties go to the earlier part.
+    total: as it is printed, at most a cent from the sum of the parts; the rounded sum if None.
+    """
+    rounded = [round_amount(part) for part in parts]
+    rest = (round_amount(sum(parts)) if total is None else total) - sum(rounded)
+    movable = [at for at, part in enumerate(parts) if (part - rounded[at]) * rest > 0]
+    for at in sorted(movable, key=lambda at: -abs(parts[at]))[: abs(rest) // CENT]:
+        rounded[at] += CENT if rest > 0 else -CENT
+    return rounded
+
+
+def round_table(rows: Sequence[Sequence[int]], column_totals: Sequence[int] | None = None) -> list[list[int]]:
+    """The cells of a table in whole cents, each less than a cent from its amount.
+
+    Each row adds up to its rounded total. So does each column, as far as rows allow it.
+    column_totals: as they are printed; the rounded sums if None.
+    """
+    if column_totals is None:
+        column_totals = [round_amount(sum(column)) for column in zip(*rows, strict=True)]
+    table = _Table(rows)
+    table.fit_columns(column_totals)
+    return table.cells
+
+
+class _Move(NamedTuple):
+    """A cent that moves from one cell of a row to another. cost: what that adds to the relative errors of cells."""
+
+    cost: int
+    row: int
+
+
+class _Table:
+    """A table whose rows add up. Cents move along its rows, at the least cost, until its columns add up too.
+
+    Source: successive shortest paths for the least costly flow, between columns.
     """
 
-    def __init__(self, fractions: Sequence[Mapping[int, int]], wanted: list[int], room: list[int]) -> None:
-        self._fractions, self._wanted, self._room = fractions, wanted, room
-        self._chosen: list[set[int]] = [set() for _ in fractions]
-        self._by_column: list[set[int]] = [set() for _ in room]
+    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+        self._rows = rows
+        self.cells = [round_parts(row) for row in rows]
+        self._moves: dict[tuple[int, int], list[_Move]] = {}  # heaps by the columns a cent leaves and enters
 
-    def cells(self) -> Iterator[tuple[int, int]]:
-        """The chosen cells, as row and column."""
-        cells = [(-part, row, column) for row, parts in enumerate(self._fractions) for column, part in parts.items()]
-        for _, row, column in sorted(cells):  # the largest remainders first
-            if self._wanted[row] and self._room[column] > 0:
-                self._choose(row, column)
-        for row in range(len(self._wanted)):
-            while self._wanted[row] and self._find_room(row):
-                pass
-        for row, wanted in enumerate(self._wanted):
-            free = self._fractions[row].keys() - self._chosen[row]
-            for column in sorted(free, key=lambda column: (-self._fractions[row][column], column))[:wanted]:
-                self._choose(row, column)
-        return ((row, column) for row, columns in enumerate(self._chosen) for column in sorted(columns))
+    def fit_columns(self, totals: Sequence[int]) -> None:
+        """Let as many columns as possible add up to their totals."""
+        columns = zip(totals, zip(*self.cells, strict=True), strict=True) if self.cells else ()
+        excess = [(sum(column) - total) // CENT for total, column in columns]
+        if any(excess):
+            self._find_moves()
+        while path := self._cheapest_path(excess):
+            for row, leaving, entering in path:
+                self.cells[row][leaving] -= CENT
+                self.cells[row][entering] += CENT
+            for row, *_ in path:
+                for columns_, move in self._moves_of(row):
+                    heappush(self._moves.setdefault(columns_, []), move)
+            excess[path[-1][1]] -= 1
+            excess[path[0][2]] += 1
 
-    def _choose(self, row: int, column: int) -> None:
-        self._chosen[row].add(column)
-        self._by_column[column].add(row)
-        self._wanted[row] -= 1
-        self._room[column] -= 1
+    def _find_moves(self) -> None:
+        for row in range(len(self.cells)):
+            for columns, move in self._moves_of(row):
+                self._moves.setdefault(columns, []).append(move)
+        for heap in self._moves.values():
+            heapify(heap)
 
-    def _give_up(self, row: int, column: int) -> None:
-        self._chosen[row].discard(column)
-        self._by_column[column].discard(row)
-        self._wanted[row] += 1
-        self._room[column] += 1
+    def _moves_of(self, row: int) -> Iterator[tuple[tuple[int, int], _Move]]:
+        """From each cell that is rounded up to each that is rounded down."""
+        exact, shown = self._rows[row], self.cells[row]
+        down = [(column, self._cost(row, column)) for column, amount in enumerate(exact) if shown[column] < amount]
+        for column, amount in enumerate(exact):
+            if shown[column] > amount:
+                cost = self._cost(row, column)
+                yield from (((column, other), _Move(cost + its, row)) for other, its in down)
 
-    def _find_room(self, row: int) -> bool:
-        """Choose one more cell of a row, for which other rows may choose other cells. False if that is impossible."""
-        came_from: dict[int, tuple[int, int | None]] = {}  # by column: the row that would choose it, and give up which
-        waiting: deque[tuple[int, int | None]] = deque([(row, None)])
-        while waiting:
-            at, given_up = waiting.popleft()
-            for column in self._fractions[at].keys() - self._chosen[at] - came_from.keys():
-                came_from[column] = at, given_up
-                if self._room[column] > 0:
-                    self._follow(column, came_from)
-                    return True
-                waiting.extend((other, column) for other in self._by_column[column])
-        return False
+    def _cost(self, row: int, column: int) -> int:
+        """What rounding a cell the other way adds to its relative error; below zero if that is nearer."""
+        amount = self._rows[row][column]
+        weight = _WEIGHT // abs(amount)
+        return weight if self.cells[row][column] == round_amount(amount) else -weight
 
-    def _follow(self, column: int, came_from: Mapping[int, tuple[int, int | None]]) -> None:
-        taken: int | None = column
-        while taken is not None:
-            row, given_up = came_from[taken]
-            if given_up is not None:
-                self._give_up(row, given_up)
-            self._choose(row, taken)
-            taken = given_up
+    def _cheapest(self, leaving: int, entering: int) -> _Move | None:
+        """The cheapest move that is still possible."""
+        heap = self._moves[leaving, entering]
+        while heap:
+            exact, shown = self._rows[heap[0].row], self.cells[heap[0].row]
+            if shown[leaving] > exact[leaving] and shown[entering] < exact[entering]:
+                return heap[0]
+            heappop(heap)
+        return None
+
+    def _cheapest_path(self, excess: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Moves, last one first, from a column above its total to one below; each as row, left and entered column."""
+        costs = {column: 0 for column, cents in enumerate(excess) if cents > 0}
+        came_from: dict[int, tuple[int, int]] = {}  # by column: row and column of the move to it
+        moves = [(pair, move) for pair in self._moves if (move := self._cheapest(*pair)) is not None]
+        for _ in excess:
+            for (leaving, entering), move in moves:
+                if leaving in costs and (cost := costs[leaving] + move.cost) < costs.get(entering, inf):
+                    costs[entering] = cost
+                    came_from[entering] = move.row, leaving
+        below = [column for column, cents in enumerate(excess) if cents < 0 and column in costs]
+        if not below:
+            return []
+        at, path = min(below, key=costs.__getitem__), list[tuple[int, int, int]]()
+        while at in came_from:
+            row, leaving = came_from[at]
+            path.append((row, leaving, at))
+            at = leaving
+        return path

@@ -1,16 +1,17 @@
 """Costs as tables."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.fleet import FleetSum, fleet_sums
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.question.cost_question import GROUPS, NAMESPACE, DetailLevel
+from kubetally.domain.question.cost_question import GROUPS, DetailLevel
 from kubetally.domain.report import ClusterReport, CostRow
 from kubetally.domain.series import LegacySums
 from kubetally.domain.status import Status
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from kubetally.domain.fleet import Failed
 
 _TOTAL, _LINE = "bold", "dim"
-_OVERVIEW = ("cost", "source shows", "idle", "difference")
-"""The columns of a cluster's balance that the table of several clusters has."""
 
 
 def print_costs(answers: "Sequence[ClusterReport | Failed]", by: DetailLevel, *, quiet: bool = False) -> None:
@@ -131,18 +130,16 @@ def _print_overview(out: Console, answers: "Sequence[ClusterReport | Failed]") -
     )
     read = [answer for answer in answers if isinstance(answer, ClusterReport)]
     shown = [costs for costs in read if costs.status is not Status.NO_DATA]
-    amounts = overview_amounts(shown)
     for costs in read:
         if costs.status is Status.NO_DATA:
             grid.add([name_of(costs.source), "no data"], [*[UNKNOWN] * 7, hours_of(costs)])
         else:
-            grid.add([name_of(costs.source), status_words(costs)], _overview_figures(costs, amounts[id(costs)]))
+            grid.add([name_of(costs.source), status_words(costs)], _overview_figures(costs))
     grid.rule()
     sums, has_failed = fleet_sums(read), len(read) < len(answers)
     for fleet in sums:
         state = "hours missing" if fleet.incomplete else "clusters missing" if has_failed else ""
-        printed = [amounts[id(costs)] for costs in shown if costs.currency == fleet.currency]
-        grid.add([f"sum in {fleet.currency}", state], _sum_figures(fleet, printed), style=_TOTAL)
+        grid.add([f"sum in {fleet.currency}", state], _sum_figures(fleet), style=_TOTAL)
     print_grid(out, grid)
     if assumed := [costs for costs in shown if costs.currency_assumed]:
         say(out, _assumed_words(assumed), indent=2)
@@ -183,12 +180,10 @@ def _has_duplicate_in_a_sum(shown: Sequence[ClusterReport]) -> bool:
     return any(count > 1 for count in duplicates.values())
 
 
-def _sum_figures(fleet: FleetSum, amounts: Sequence[tuple[int, ...]]) -> list[str]:
-    """Sums of what is printed above them, so that the column adds up."""
-    total, *others = (money(sum(column)) for column in zip(*amounts, strict=True))
+def _sum_figures(fleet: FleetSum) -> list[str]:
     return [
-        f"{total} {fleet.currency}{_mark(fleet.currency_assumed)}",
-        *others,
+        f"{money(fleet.total)} {fleet.currency}{_mark(fleet.currency_assumed)}",
+        *map(money, (fleet.source_total, fleet.idle, fleet.difference)),
         *map(percent, fleet.efficiency),
         f"{fleet.hours_covered:g} of {fleet.hours_asked:g}",
     ]
@@ -198,17 +193,11 @@ def _mark(is_assumed: bool) -> str:
     return "*" if is_assumed else ""
 
 
-def overview_amounts(shown: Sequence[ClusterReport]) -> dict[int, tuple[int, ...]]:
-    """Total, source's total, idle and difference by `id` of the report, as its own table shows them."""
-    totals = {id(costs): dict(zip(BALANCE, balance_table(verify(costs, 0)).total, strict=True)) for costs in shown}
-    return {place: tuple(total[name] for name in _OVERVIEW) for place, total in totals.items()}
-
-
-def _overview_figures(costs: ClusterReport, amounts: tuple[int, ...]) -> list[str]:
-    total, *others = map(money, amounts)
+def _overview_figures(costs: ClusterReport) -> list[str]:
+    idle, difference = (costs.line(kind).costs.total for kind in (Kind.IDLE, Kind.DIFFERENCE))
     return [
-        f"{total} {costs.currency}{_mark(costs.currency_assumed)}",
-        *others,
+        f"{money(costs.bill.total)} {costs.currency}{_mark(costs.currency_assumed)}",
+        *map(money, (costs.source_total, idle, difference)),
         *map(percent, costs.efficiency),
         hours_of(costs),
     ]
@@ -220,15 +209,14 @@ def _print_causes(out: Console, checked: Verification, differences: Mapping[Comp
 
 
 def _print_breakdown(out: Console, costs: ClusterReport, by: DetailLevel) -> None:
-    """Groups and lines by component; lines and totals have the figures of the balance."""
+    """Groups and lines by component; lines and totals have the figures of the balance, and groups add up to them."""
     groups, checked = costs.by(*GROUPS[by]), verify(costs, 0)
     balance = balance_table(checked)
-    cells = rounded_groups(costs, balance, by)
+    cells = rounded_groups(groups, balance)
     names = ["namespace"] if by is DetailLevel.NAMESPACE else ["namespace", "controller", "pods"]
     grid = Grid(names, ["total", *map(component_word, balance.rows), "CPU eff.", "RAM eff."])
-    for row in groups:
-        amounts = [sum(cells[row.key]), *cells[row.key]]
-        grid.add(_names(row), [*map(money, amounts), *_ratios(row.efficiency)])
+    for row, amounts in zip(groups, cells, strict=True):
+        grid.add(_names(row), [*map(money, [row.costs.total, *amounts]), *_ratios(row.efficiency)])
     grid.rule()
     for line in costs.lines:
         place = BALANCE.index(str(line.kind))
@@ -242,31 +230,10 @@ def _print_breakdown(out: Console, costs: ClusterReport, by: DetailLevel) -> Non
         say(out, _old_sums(costs, costs.legacy), indent=2)
 
 
-def rounded_groups(
-    costs: ClusterReport, balance: BalanceTable, by: DetailLevel
-) -> dict[tuple[str | None, ...], list[int]]:
-    """The cells of each group by its key: namespaces add up to the balance, workloads to their namespace."""
-    totals = [row[BALANCE.index("workloads")] for row in balance.rows.values()]
-    namespaces = _rounded_rows(costs.by(*NAMESPACE), balance.rows, totals)
-    if by is DetailLevel.NAMESPACE:
-        return namespaces
-    groups = costs.by(*GROUPS[by])
-    return {
-        key: cells
-        for namespace, parts in namespaces.items()
-        for key, cells in _rounded_rows(
-            [row for row in groups if row.key[:1] == namespace], balance.rows, parts
-        ).items()
-    }
-
-
-def _rounded_rows(
-    rows: Sequence[CostRow], components: Iterable[Component], totals: Sequence[int]
-) -> dict[tuple[str | None, ...], list[int]]:
-    """The cells of rows by key, one a component, that add up to the total of each component."""
-    table = round_table([[row.costs.of(component) for row in rows] for component in components], totals)
-    columns = zip(*table.cells, strict=True) if table.cells else [()] * len(rows)
-    return {row.key: list(cells) for row, cells in zip(rows, columns, strict=True)}
+def rounded_groups(groups: Sequence[CostRow], balance: BalanceTable) -> list[list[int]]:
+    """The cells of each group, one a component of the balance; they add up to its column of workloads."""
+    workloads = [row[BALANCE.index("workloads")] for row in balance.rows.values()]
+    return round_table([[group.costs.of(component) for component in balance.rows] for group in groups], workloads)
 
 
 def _names(row: CostRow) -> list[str]:

@@ -10,7 +10,7 @@ from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import Window, rfc3339
 from kubetally.domain.words import component_word
-from kubetally.present.rounding import round_parts, round_table
+from kubetally.present.rounding import round_amount, round_parts, round_table
 from kubetally.present.verification import ComponentCheck, Verification
 
 UNKNOWN = "-"
@@ -82,7 +82,7 @@ def savings_in_words(costs: ClusterReport) -> str | None:
 class BalanceTable:
     """The balance as it is printed, rounded to cents: `rows` of components with any cost, and their `total`.
 
-    Columns are those of `BALANCE`; rows and columns add up.
+    Columns are those of `BALANCE`. Totals of rows and columns, and what the source shows, are rounded by themselves.
     """
 
     rows: dict[Component, tuple[int, ...]]
@@ -97,12 +97,13 @@ class BalanceTable:
 def balance_table(checked: Verification) -> BalanceTable:
     """The balance of a window, rounded so that the printed figures add up."""
     shown = [check for check in checked.components if any(_parts_of(check)) or check.bill or check.source_shows]
-    rounded = round_table([_parts_of(check) for check in shown])
-    of_source = round_parts([check.source_shows for check in shown], checked.source_shows)
-    columns = zip(shown, rounded.row_totals, rounded.cells, of_source, strict=True)
-    rows = {check.component: (cost, *cells, source) for check, cost, cells, source in columns}
-    source_total = round_parts([checked.source_shows])
-    total = (rounded.total, *rounded.column_totals, *source_total) if shown else (0,) * len(BALANCE)
+    parts = [_parts_of(check) for check in shown]
+    rows = {
+        check.component: (round_amount(check.bill), *cells, round_amount(check.source_shows))
+        for check, cells in zip(shown, round_table(parts), strict=True)
+    }
+    columns = [sum(column) for column in zip(*parts, strict=True)] or [0] * (len(BALANCE) - 2)
+    total = tuple(map(round_amount, (checked.ours, *columns, checked.source_shows)))
     return BalanceTable(rows, total)
 
 
@@ -113,10 +114,7 @@ def _parts_of(check: ComponentCheck) -> tuple[int, ...]:
 
 def _causes_of(check: ComponentCheck, shown: int) -> Iterator[tuple[Cause, int]]:
     """The causes of a component's difference that show in two decimals; they add up to `shown`."""
-    amounts = round_parts([amount for _, amount in check.causes])
-    if amounts:
-        largest = max(range(len(amounts)), key=lambda index: abs(check.causes[index][1]))
-        amounts[largest] += shown - sum(amounts)
+    amounts = round_parts([amount for _, amount in check.causes], shown)
     return ((cause, amount) for (cause, _), amount in zip(check.causes, amounts, strict=True) if amount)
 
 

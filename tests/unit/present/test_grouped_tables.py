@@ -22,6 +22,7 @@ from kubetally.domain.report import CostReport, CostRow, StepSum, Sums
 from kubetally.domain.status import Coverage, DayState
 from kubetally.domain.window import DAY, Window
 from kubetally.present.grouped_tables import print_comparison, print_grouped
+from kubetally.present.text import money
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
 WINDOW = Window(START, START + 2 * DAY)
@@ -59,6 +60,11 @@ def report(
     )
 
 
+def shown(*micros: int) -> list[Decimal]:
+    """Amounts as they are printed."""
+    return [Decimal(money(amount)) for amount in micros]
+
+
 def figures(out: str, heading: str) -> tuple[list[list[Decimal]], list[Decimal]]:
     """The amounts of the rows of a table, and those of its last total."""
     table = out.partition(heading)[2].partition("\n\n")[0].partition("\n  left out")[0].splitlines()[1:]
@@ -68,15 +74,19 @@ def figures(out: str, heading: str) -> tuple[list[list[Decimal]], list[Decimal]]
 
 @given(rows=ROWS, lines=ROWS)
 @settings(settings.get_profile("printed"), max_examples=50)
-def test_rows_and_columns_add_up_as_printed(
+def test_totals_are_true_and_rows_add_up_as_printed(
     capsys: pytest.CaptureFixture[str], rows: list[tuple[int, ...]], lines: list[tuple[int, ...]]
 ) -> None:
     kinds = [Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD, Kind.DIFFERENCE] * 2
     made = [row(number, amounts) for number, amounts in enumerate(rows)]
-    print_grouped(report(made, [row(0, its, kind) for its, kind in zip(lines, kinds, strict=False)]), None, {"a": "a"})
+    costs = report(made, [row(0, its, kind) for its, kind in zip(lines, kinds, strict=False)])
+    print_grouped(costs, None, {"a": "a"})
     printed, total = figures(capsys.readouterr().out, "label:team  ")
-    assert [sum(column) for column in zip(*printed, strict=True)] == total or not any(map(any, (*rows, *lines)))
-    assert all(its[0] == sum(its[1:]) for its in (*printed, total) if len(its) > 1)
+    exact = [amount for amount, column in zip(costs.bill, zip(*rows, *lines, strict=True), strict=False) if any(column)]
+    assert total == shown(costs.bill.total, *exact)
+    counted = [its.costs.total for its in (*costs.rows, *costs.lines) if any(its.costs)]
+    assert sorted(its[0] for its in printed) == sorted(shown(*counted))
+    assert all(its[0] == sum(its[1:]) for its in printed if len(its) > 1)
 
 
 def test_rows_that_cost_nothing_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +121,7 @@ def test_words_of_the_question_are_below_the_heading(capsys: pytest.CaptureFixtu
 def test_each_step_has_a_total_and_all_steps_the_sum(capsys: pytest.CaptureFixture[str]) -> None:
     starts = [START, START + DAY]
     rows = [row(number, (1_004_000 + number,), start=start) for start in starts for number in range(3)]
-    print_grouped(report(rows, [row(0, (5_000,), Kind.IDLE, START)], step=Step.DAY), 1, {"a": "prod"})
+    print_grouped(report(rows, [row(0, (6_000,), Kind.IDLE, START)], step=Step.DAY), 1, {"a": "prod"})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "1 cluster by label:team"
     assert [line.split() for line in lines[2:9]] == [
@@ -170,10 +180,13 @@ def test_reasons_of_a_change_add_up_as_printed(
 ) -> None:
     was, then = ([row(number, amounts) for number, amounts in enumerate(many)] for many in (before, now))
     period = Window(START - 2 * DAY, START)
-    print_comparison(comparison(report(was, [], window=period), report(then, [])), None, {"a": "a"})
+    changed = comparison(report(was, [], window=period), report(then, []))
+    print_comparison(changed, None, {"a": "a"})
     printed, total = figures(capsys.readouterr().out, "label:team  ")
-    assert [sum(column) for column in zip(*printed, strict=True)] == total or not any(map(any, (*before, *now)))
-    assert all(change == sum(reasons) for _, _, change, *reasons in (*printed, total))
+    exact = changed.total
+    assert exact.change is not None
+    assert total == shown(exact.before or 0, exact.now or 0, exact.change.total, *exact.change)
+    assert all(change == sum(reasons) for _, _, change, *reasons in printed)
 
 
 def test_period_without_data_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
