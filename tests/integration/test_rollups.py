@@ -14,18 +14,22 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import CollectedDay
+from kubetally.domain.component import Costs
 from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
 from kubetally.domain.question.cost_question import NOTHING_SHARED, CostQuestion, Idle, Sharing, Split
 from kubetally.domain.question.group import parse_group
 from kubetally.domain.question.steps import Step
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.report import CostRow
+from kubetally.domain.row import Cause, Row
 from kubetally.domain.window import DAY, Window
 from kubetally.ledger.ports.lake import StoredRows
 from kubetally.ledger.ports.rollups import Grain, RollUp
 from kubetally.present.cost_report import Shown, report_body
+from kubetally.query.balance import BalanceReports
 from kubetally.query.costs import cost_rows
 from kubetally.query.duck import DuckEngine
 from kubetally.query.reader import LedgerReader
@@ -213,6 +217,30 @@ def test_sums_of_months_are_made_anew_without_reading_rows(home: Home) -> None:
     assert home.roll_up() == 0
     assert home.lake.roll_ups.files(Grain.NAMESPACE) == kept
     assert [file.ids for file in home.lake.roll_ups.files(Grain.MONTH)] == [kept[0].ids]
+
+
+def test_balance_and_its_causes_are_the_same_from_sums(home: Home) -> None:
+    home.store(*(_differing(id_, day) for id_ in (ONE, TWO) for day in range(2)))
+    home.roll_up()
+    home.store(_differing(ONE, 0, generation=1))  # its rows are added beside the sums
+    for step, days in product((None, Step.DAY, Step.WEEK), (1, 3)):
+        question = CostQuestion(Window(MIDNIGHT, MIDNIGHT + days * DAY), (), step)
+        used, unused = (BalanceReports(reader).balance(question).compute() for reader in home.readers)
+        assert used == unused, (step, days)
+        assert {cause for row in used.rows for cause, _ in row.causes} == {Cause.ROUNDING, Cause.UNKNOWN}
+    assert {roll_up.grain for roll_up in home.readers[0].snapshot(question).roll_ups} == {Grain.ACCOUNT}
+    for file in files(home):
+        file.write_bytes(b"")  # what is damaged is answered from rows
+    assert BalanceReports(home.readers[0]).balance(question).compute() == used
+
+
+def _differing(account: str, number: int, generation: int = 0) -> CollectedDay:
+    """A day whose bill and use differ for two causes, by other amounts on each day."""
+    rounding = Row(Kind.DIFFERENCE, Cause.ROUNDING, costs=Costs(cpu=-13 - number, ram=generation))
+    unknown = Row(Kind.DIFFERENCE, Cause.UNKNOWN, costs=Costs(cpu=1000 * number, pv=7))
+    workload = Row(Kind.WORKLOAD, namespace="shop", pod="web", costs=Costs(cpu=10**6))
+    rows = [workload, rounding, unknown]
+    return cluster_day(account, generation, day=FIRST + number * ONE_DAY, rows=rows)
 
 
 def test_question_on_pods_reads_rows(home: Home) -> None:

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from kubetally.cache import Prepared
 from kubetally.domain.allocation import Kind
@@ -12,14 +13,17 @@ from kubetally.domain.balance import BalanceReport, BalanceRow, StepBalance, add
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.component import Component
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.question.steps import steps_of
+from kubetally.domain.question.steps import Step, steps_of
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window
 from kubetally.query.comparison import ledger_changes
 from kubetally.query.issues import issues_of_snapshot, unmeasured_components
 from kubetally.query.reader import LedgerReader
-from kubetally.query.rollup_choice import by_rows
 from kubetally.query.snapshot import Snapshot
+from kubetally.query.sums_or_rows import compute_of
+
+if TYPE_CHECKING:
+    from ibis import ir
 
 _T = TypeVar("_T")
 _Causes = Mapping[date, Mapping[Component, Mapping[Cause, int]]]
@@ -43,7 +47,7 @@ class BalanceReports:
 
     def balance(self, question: CostQuestion) -> Prepared[BalanceReport]:
         """Bill, use and difference of the window's days. Raises: RequestError, for several currencies; StoreError."""
-        snapshot = self._reader.snapshot(by_rows(question))
+        snapshot = self._reader.snapshot(replace(question, step=Step.DAY))  # causes are read by day
         digest = self._reader.digest(snapshot, question.window)
         return Prepared(digest, partial(self._balance, snapshot, question))
 
@@ -84,9 +88,11 @@ class BalanceReports:
         """The differences of days by component and cause."""
         if not snapshot.has_rows:
             return {}
+        return compute_of(self._reader, snapshot, self._causes_of)
+
+    def _causes_of(self, rows: "ir.Table") -> _Causes:
         from kubetally.query.sums import COSTS, columns, costs_of
 
-        rows = self._reader.rows(snapshot)
         lines = rows.filter(rows.kind == Kind.DIFFERENCE.value)
         sums = costs_of(lines, dict.fromkeys(Component))
         read = columns(self._reader.engine.run(lines.group_by(lines.day, lines.cause).agg(**sums)))

@@ -1,33 +1,28 @@
 """Reports of the ledger: what accounts cost, grouped as asked, from stored days alone. All calls block."""
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from kubetally import logs
 from kubetally.domain.compare import CompareQuestion, Comparison, compare
 from kubetally.domain.compared_periods import PeriodCosts
 from kubetally.domain.component import NO_CLASSES, Costs
-from kubetally.domain.damage import CollectionGone
 from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours
-from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Sharing
 from kubetally.domain.question.steps import steps_of
 from kubetally.domain.question.top import with_top
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add_weights
-from kubetally.query.comparison import ledger_changes, snapshots_of_one_moment
+from kubetally.query.comparison import snapshots_of_one_moment
 from kubetally.query.issues import issues_of_no_row, issues_of_snapshot, unmeasured_components
 from kubetally.query.reader import AnswerReader
 from kubetally.query.snapshot import Snapshot
+from kubetally.query.sums_or_rows import compute_of
 
 if TYPE_CHECKING:
     from ibis import ir
-
-_T = TypeVar("_T")
-_log = logs.get_logger(__name__)
 
 
 class LedgerReports:
@@ -137,7 +132,7 @@ class LedgerReports:
             found = cost_rows(engine.run, rows, *about, run_prepared=engine.run_prepared, totals=totals)
             return found, totals.rounded()
 
-        return self._compute(snapshot, compute)
+        return compute_of(self._reader, snapshot, compute)
 
     def _unknown_shared(self, snapshot: Snapshot, sharing: Sharing) -> Sequence[Issue]:
         """Issues that name what is shared and no workload has."""
@@ -145,21 +140,7 @@ class LedgerReports:
             return ()
         from kubetally.query.unknown_shared import unknown_shared
 
-        return self._compute(snapshot, lambda rows: unknown_shared(self._reader.engine.run, rows, sharing))
-
-    def _compute(self, snapshot: Snapshot, compute: "Callable[[ir.Table], _T]") -> _T:
-        """What is computed of the sums of a snapshot, or of its rows where these can't be read."""
-        try:
-            if (sums := self._reader.sums(snapshot)) is not None:
-                return compute(sums)
-        except StoreError as error:  # its files may be damaged or removed meanwhile
-            _log.warning("roll_up_not_used", code=error.code, error=str(error))
-        try:
-            return compute(self._reader.rows(snapshot))
-        except CollectionGone as error:
-            if snapshot.roll_ups:  # its rows are looked up only now
-                raise ledger_changes() from error
-            raise
+        return compute_of(self._reader, snapshot, lambda rows: unknown_shared(self._reader.engine.run, rows, sharing))
 
     def _steps(self, snapshot: Snapshot, question: CostQuestion, rows: Sequence[CostRow]) -> Iterator[StepSum]:
         if question.step is None:

@@ -12,7 +12,10 @@ Key = tuple[str, date]
 
 
 class Grain(StrEnum):
-    """What rows are summed by, beside their kind: collections, their namespaces too, or namespaces over a month."""
+    """What rows are summed by, beside their kind: collections, their namespaces too, or namespaces over a month.
+
+    Those of days also by the cause of differences.
+    """
 
     ACCOUNT = "account"
     NAMESPACE = "namespace"

@@ -342,8 +342,8 @@ def _sums(*keys: str) -> pa.Schema:
 
 
 ROLL_UPS = {
-    Grain.ACCOUNT: _sums("collection_id"),
-    Grain.NAMESPACE: _sums("collection_id", "namespace"),
+    Grain.ACCOUNT: _sums("collection_id", "cause"),
+    Grain.NAMESPACE: _sums("collection_id", "cause", "namespace"),
     Grain.MONTH: _sums("namespace"),
 }
 """Of the files of roll-ups; the day of a month is its first.
