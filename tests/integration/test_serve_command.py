@@ -24,6 +24,7 @@ from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.secrets import KeyRing
 from tests.faults import FaultServer
 from tests.integration.commands import PROGRAM, environment, recorded_but, run
+from tests.integration.documented import EverlastingSource
 from tests.integration.test_accounts_command import (
     GIVEN,
     HEADER,
@@ -550,9 +551,9 @@ def tmpdir_of(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def curl_of(program: Program) -> str:
-    """The command that the demo suggests."""
-    return program.until(r"\n(  curl [^\n]*\\\n[^\n]*\n)")[1]
+def curl_of(program: Program, path: str = PATH) -> str:
+    """The command that the demo suggests for a path of the API."""
+    return program.until(rf"\n(  curl [^\n]*\\\n[^\n]*{path}\?[^\n]*\n)")[1]
 
 
 def another_link(program: Program) -> str:
@@ -577,6 +578,10 @@ def test_demo_serves_three_clusters_until_stopped(
         body = curl(command)
         assert body["summary"]["total_cost"] == 247.445919
         assert body["breakdown_by_namespace"]
+        stored = curl(curl_of(program, "/api/v1/costs"))
+        assert stored["coverage"]["hours_covered"] == 216
+        of_aurora = [row["total_cost"] for row in stored["rows"] if row["key"]["cluster"] == "aurora"]
+        assert round(sum(of_aurora), 6) == 247.445919
         of_command_line = program.until(r"In another terminal:  ([^\n]*)\n")[1]
         assert curl(f"{of_command_line} --format json")["summary"]["total_cost"] == 247.445919
         own = program.until(r"Your own:  (.*) accounts add my-cluster --url http://localhost:9003  and  (.*) serve\n")
@@ -649,6 +654,25 @@ def test_demo_serves_the_source_of_its_url(start: Start, tmpdir_of: Callable[[st
     assert body["end_date"] - body["start_date"] == 7 * DAY_S
     assert PASSWORD not in program.out + program.err + json.dumps(body)
     assert program.stop() == 0
+    assert leftovers(temporary) == []
+
+
+def test_demo_collects_the_last_days_of_its_url_apart_from_the_lake_of_the_user(
+    start: Start, tmpdir_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    temporary, lake, answers = tmpdir_of("tmp"), tmp_path / "lake", tmp_path / "answers"
+    elsewhere = {"KUBETALLY_LAKE_URL": str(lake), "KUBETALLY_KEEP_ANSWERS": str(answers)}
+    with Served(EverlastingSource().answers) as source:
+        program = start("demo", "--url", source.url, "--port", "0", TMPDIR=str(temporary), **elsewhere)
+        command = curl_of(program, "/api/v1/costs")
+        body = eventually(lambda: (body := curl(command))["rows"] and body)
+        assert body["rows"][0]["key"]["cluster"] == "my-cluster"
+        coverage = program.until(r"Stored so far:\n\n  ([^\n]*)\n")[1]
+        done = subprocess.run(["/bin/bash", "-c", coverage], capture_output=True, text=True, timeout=60, check=True)
+        assert "my-cluster" in done.stdout
+        assert program.stop() == 0
+    assert not lake.exists()
+    assert not answers.exists()
     assert leftovers(temporary) == []
 
 

@@ -50,7 +50,7 @@ def test_event_loop_interprets_and_books_nothing(
         await service.close()
         return answer, names
 
-    with open_service(Settings(home=str(home.folder)), FixedClock(), collects=False) as (_, service, _):
+    with open_service(Settings(home=str(home.folder)), FixedClock()) as (_, service, _):
         answer, names = asyncio.run(ask(service))
     assert answer.costs.bill.management > 0
     assert "get_cluster_costs" in names

@@ -2,7 +2,7 @@
 
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ from kubetally.cli.serve import DEFAULT_HOST, DEFAULT_PORT, Port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from kubetally.domain.source_url import SourceUrl
     from kubetally.domain.window import Clock, Window
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _SAMPLE_WINDOW = "2026-11-20,2026-11-23"
 _SAMPLE_CURRENCY = "USD"  # of their prices, which their sources do not state
+_COLLECT_DAYS = 7
+"""Past days to collect of a cluster of the user's."""
 
 Url = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="An OpenCost or Kubecost of yours in place of the samples.")
@@ -29,7 +32,11 @@ Once = Annotated[bool, typer.Option("--once", help="Print the costs and end, wit
 
 @dataclass(frozen=True, slots=True)
 class _Demo:
-    """What is shown: URLs of clusters by name, and their costs in a window. currency: None if the sources state it."""
+    """What is shown: URLs of clusters by name, and their costs in a window.
+
+    currency:  None if the sources state it.
+    collector: runs beside the service; None for samples, whose days are all collected before.
+    """
 
     settings: "Settings"
     urls: "Mapping[str, SourceUrl]"
@@ -37,7 +44,7 @@ class _Demo:
     window: "Window"
     clock: "Clock"
     currency: str | None = None
-    are_samples: bool = False
+    collector: "AbstractContextManager[None] | None" = field(default=None, repr=False)
 
 
 def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None:
@@ -63,11 +70,9 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
     with ExitStack() as stack:
         _exit_on_sigterm(stack)
         home = stack.enter_context(TemporaryDirectory(prefix="kubetally-demo-"))
-        shown = _serve_samples(stack) if url is None else _own_cluster(url)
-        settings = replace(shown.settings, home=home, database_url=None, keys=None, secret=None)
-        shown = replace(shown, settings=settings)
+        shown = _serve_samples(stack, home) if url is None else _own_cluster(url, home)
         _add_accounts(shown)
-        answers = ask([*load_clusters((), settings)], shown.window, settings, shown.clock)
+        answers = ask([*load_clusters((), shown.settings)], shown.window, shown.settings, shown.clock)
         print_costs(answers, DetailLevel.SUMMARY)
         code = exit_of(answers)
         if not once and code == 0:  # else the message says what is wrong, and there is nothing to serve
@@ -85,7 +90,7 @@ def _exit_on_sigterm(stack: ExitStack) -> None:
     stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, leave))
 
 
-def _serve_samples(stack: ExitStack) -> _Demo:
+def _serve_samples(stack: ExitStack, home: str) -> _Demo:
     """The sample clusters, whose sources are served until the stack is closed."""
     from kubetally.cli.logs import set_up_logs
     from kubetally.domain.source_url import SourceUrl
@@ -102,24 +107,35 @@ def _serve_samples(stack: ExitStack) -> _Demo:
     out.print()
     window = Window(*map(parse_instant, _SAMPLE_WINDOW.split(",")))  # in the future, if the machine's clock is wrong
     return _Demo(
-        Settings(),
+        Settings(home=home),
         {name: SourceUrl.parse(server.url_of(name)) for name in NAMES},
         _SAMPLE_WINDOW,
         window,
         _ClockAfter(window.end),
         currency=_SAMPLE_CURRENCY,
-        are_samples=True,
     )
 
 
-def _own_cluster(url: str) -> _Demo:
+def _own_cluster(url: str, home: str) -> _Demo:
+    """A cluster of the user's. Its process of the collector reads the same environment."""
     from kubetally.cli.start import start
     from kubetally.domain.source_url import SourceUrl
     from kubetally.domain.window import parse_window
+    from kubetally.ledger.collect.supervisor import supervised_process
+    from kubetally.settings import Settings
     from kubetally.wiring.clock import SystemClock
+    from kubetally.wiring.environment import environment_apart
 
-    settings, clock = start(), SystemClock()
-    return _Demo(settings, {"my-cluster": SourceUrl.parse(url)}, "7d", parse_window("7d", clock.now()), clock)
+    start()
+    environment, clock = environment_apart(home, collect_days=_COLLECT_DAYS), SystemClock()
+    return _Demo(
+        Settings.read(environment),
+        {"my-cluster": SourceUrl.parse(url)},
+        "7d",
+        parse_window("7d", clock.now()),
+        clock,
+        collector=supervised_process(environment=environment),
+    )
 
 
 class _ClockAfter:
@@ -144,20 +160,25 @@ def _add_accounts(shown: _Demo) -> None:
 def _serve(shown: _Demo, port: int) -> None:
     """Serve the page and the API until stopped; on another port if the default one is in use."""
     from kubetally.present.screen import console, say
-    from kubetally.present.service import print_costs_command, print_demo
+    from kubetally.present.service import print_costs_command, print_coverage_command, print_demo
+    from kubetally.wiring.collect import collect_days
     from kubetally.wiring.service import run_service
     from kubetally.wiring.store import load_clusters
 
     account_id = load_clusters((), shown.settings)[0].account.id
+    if shown.collector is None:  # in half a second, while the figures are read
+        collect_days(shown.settings, shown.window.dates(), shown.clock)
 
     def print_started(started: "Started") -> None:
         if port and not started.url.endswith(f":{port}"):
             say(console(), f"Port {port} is in use, so another one was taken; --port (make run PORT=...) chooses one.")
         home = shown.settings.home_folder
         print_demo(url=started.url, link=started.link, account_id=account_id, window=shown.window, home=home)
-        if shown.are_samples:
+        if shown.collector is None:
             start, end = shown.window_text.split(",")
             print_costs_command(str(next(iter(shown.urls.values()))), ["--start", start, "--end", end])
+        else:
+            print_coverage_command(home, days=_COLLECT_DAYS)
 
     run_service(
         shown.settings,
@@ -167,4 +188,5 @@ def _serve(shown: _Demo, port: int) -> None:
         clock=shown.clock,
         page_window=shown.window_text,
         or_free_port=port == DEFAULT_PORT,
+        collector=shown.collector,
     )

@@ -31,10 +31,12 @@ def serve(host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT, no_collector: No
     Example:
       kubetally serve --port 8080
     """
+    from kubetally.ledger.collect.supervisor import supervised_process
     from kubetally.wiring.service import run_service
 
     settings = start_up(default_level="info", is_service=True)
-    run_service(settings, host, port, started=_print_started, collects=not no_collector)
+    collector = None if no_collector else supervised_process()
+    run_service(settings, host, port, started=_print_started, collector=collector)
 
 
 def _print_started(started: "Started") -> None:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from kubetally.domain.window import Window, to_unix
+from kubetally.domain.window import DAY, Window, to_unix
 from kubetally.present.commands import own_command
 
 
@@ -30,13 +30,17 @@ def print_demo(*, url: str, link: str, account_id: str, window: Window, home: Pa
 
     out = console()
     query = f"cloud_account_id={account_id}&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}"
+    secret = f'"Secret: $(cat {shlex.quote(str(home / "secret"))})"'
     say(out, f"Serving {url}/ until stopped (Ctrl-C). Open in a browser, once, within 15 minutes:")
     print(f"\n  {link}\n")
     print(f"Another link:  {own_command('link', '--url', url, home=home)}")
     say(out, f"The API is documented at {url}/docs; try:")
     print(f"""
-  curl -H "Secret: $(cat {shlex.quote(str(home / "secret"))})" \\
+  curl -H {secret} \\
     "{url}/metroculus/v2/kubecost_cluster_costs?{query}&detail_level=namespace"
+
+  curl -H {secret} \\
+    "{url}/api/v1/costs?{_days_query(window)}&group=cluster,namespace"
 """)
     add = own_command("accounts", "add", "my-cluster", "--url", "http://localhost:9003")
     print(f"Your own:  {add}  and  {own_command('serve')}")
@@ -46,3 +50,19 @@ def print_demo(*, url: str, link: str, account_id: str, window: Window, home: Pa
 def print_costs_command(url: str, window_options: Sequence[str]) -> None:
     """Print the command for the costs of a demo's source in another terminal."""
     print(f"In another terminal:  {own_command('costs', '--url', url, *window_options)}", flush=True)
+
+
+def print_coverage_command(home: Path, *, days: int) -> None:
+    """Print how to see which days of a demo's cluster are stored. days: how many are collected, beside today."""
+    from kubetally.present.screen import console, say
+
+    say(
+        console(), f"/api/v1 answers from stored days: today and {days} days before are being collected. Stored so far:"
+    )
+    print(f"\n  {own_command('coverage', home=home)}\n", flush=True)
+
+
+def _days_query(window: Window) -> str:
+    """The whole days of a window as parameters of the native API."""
+    days = window.dates()
+    return f"start={days[0]}&end={days[-1] + DAY}"

@@ -1,15 +1,18 @@
 """The collector, built from the settings."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from typing import Any, TypeVar
 
+from kubetally.domain.collection_report import Report
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.reconcile import reconcile
 from kubetally.ledger.accounts.snapshot import ReadSnapshot, StoredSnapshot
+from kubetally.ledger.collect import rounds
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.forever import Forever
@@ -23,7 +26,7 @@ from kubetally.ledger.collect.workers.pool import ReaderPool
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.sources.opener import AccountOpener
-from kubetally.tasks import run_blocking, run_on_uvloop, usable_cores
+from kubetally.tasks import run, run_blocking, run_on_uvloop, usable_cores
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import lake_location, open_ledger
 from kubetally.wiring.sources import source_opener
@@ -56,6 +59,11 @@ class SettingsReaderBuilder:
 def collect_until_stopped(settings: Settings, work: Work[T]) -> T:
     """The result of `work`, called with the collectors. Raises as it does, and Stopped."""
     return run_on_uvloop(until_stopped(with_collector(settings, None, work)))
+
+
+def collect_days(settings: Settings, days: Sequence[date], clock: Clock) -> Report:
+    """Collect these days of every account. Raises StoreError."""
+    return run(with_collector(settings, clock, partial(rounds.collect_days, days=days)))
 
 
 def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from kubetally import __version__
@@ -10,7 +10,6 @@ from kubetally.domain.service_secret import ServiceSecret
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.accounts.snapshot import StoredSnapshot
-from kubetally.ledger.collect.supervisor import supervised_process
 from kubetally.ledger.costs.calculations import calculations
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
@@ -61,11 +60,12 @@ def run_service(
     clock: Clock | None = None,
     page_window: str = DEFAULT_WINDOW,
     or_free_port: bool = False,
-    collects: bool = False,
+    collector: AbstractContextManager[None] | None = None,
 ) -> None:
     """Serve the accounts of the database until SIGTERM or SIGINT.
 
-    started: called once it listens. or_free_port: use another port if `port` is taken. collects: in a process beside.
+    started: called once it listens. or_free_port: use another port if `port` is taken. collector: runs as
+    long as the service.
 
     Raises: AddressNotFree, StoreError, RequestError, UnusableFile.
     """
@@ -75,7 +75,7 @@ def run_service(
     secret = open_secret(settings.secret, settings.home_folder)
     proxies = TrustedProxies.parse(settings.trusted_proxies)
     with (
-        open_service(settings, clock, collects=collects) as (ledger, service, storage),
+        open_service(settings, clock, collector=collector) as (ledger, service, storage),
         LedgerReader(ledger, query_engine(settings)) as reader,
     ):
         app = create_app(
@@ -106,7 +106,7 @@ def run_service(
 
 @contextmanager
 def open_service(
-    settings: Settings, clock: Clock, *, collects: bool
+    settings: Settings, clock: Clock, *, collector: AbstractContextManager[None] | None = None
 ) -> Iterator[tuple[Ledger, CostService, StorageCheck]]:
     """The ledger, the service on it and the check of its stores; all are closed afterwards."""
     with (
@@ -115,7 +115,7 @@ def open_service(
         ThreadPoolExecutor(_LAKE_THREADS, "history") as history_executor,
         ThreadPoolExecutor(1, "storage") as storage_executor,
         calculations(min(_INTERPRETERS, usable_cores())) as calculate,
-        supervised_process() if collects else nullcontext(),
+        collector or nullcontext(),
     ):
         accounts, url = ledger.accounts, settings.prometheus_url
         snapshot = StoredSnapshot(accounts, executor, prometheus_url=url, timeout_seconds=DATABASE_SECONDS)

@@ -7,7 +7,7 @@ import pytest
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings
-from kubetally.wiring.environment import check_settings
+from kubetally.wiring.environment import check_settings, environment_apart
 
 SECRET = "hunter2"
 TO_DO = "correct or unset it"
@@ -65,3 +65,16 @@ def test_a_home_that_is_no_folder_is_refused_by_its_variable(tmp_path: Path) -> 
     with pytest.raises(RequestError, match=r"KUBETALLY_HOME can't be used: .*file' is not a folder"):
         check_settings(Settings(home=str(file)))
     assert check_settings(Settings(home=str(tmp_path / "not-there"))).home_folder.name == "not-there"
+
+
+def test_environment_apart_stores_nothing_elsewhere() -> None:
+    stored = {
+        "KUBETALLY_DATABASE_URL": "postgresql://db",
+        "KUBETALLY_LAKE_URL": "s3://lake",
+        "KUBETALLY_SECRET": SECRET,
+    }
+    apart = environment_apart(
+        "/folder", collect_days=7, environment={**stored, "KUBETALLY_SOURCE_TOKEN": "token", "PATH": "/bin"}
+    )
+    assert apart["PATH"] == "/bin"
+    assert Settings.read(apart) == Settings(home="/folder", collect_days=7, source_token="token")

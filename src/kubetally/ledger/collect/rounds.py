@@ -15,6 +15,7 @@ from kubetally.ledger.collect.collector import Collector, Watch
 from kubetally.ledger.collect.examine import compare_collected_days, examine_stored_days
 from kubetally.ledger.collect.maintenance import run_or_log, tidy
 from kubetally.ledger.collect.savings import SavingsCollector
+from kubetally.ledger.collect.schedule import Due, Reason
 from kubetally.ledger.ports.leases import COLLECTOR
 from kubetally.ledger.stores import Ledger
 from kubetally.ledger.writing.lease import AnotherWriter, hold_lease
@@ -86,6 +87,14 @@ async def backfill_days(
     report = await collector.backfill(
         name, first, end=end, missing_only=missing_only, force=force, watch=watch, planned=planned
     )
+    await compare_days(ledger)
+    return report
+
+
+async def collect_days(ledger: Ledger, collector: Collector, _: SavingsCollector, *, days: Sequence[date]) -> Report:
+    """Collect these days of every cluster, due or not; they are compared with the days around them afterwards."""
+    dues = [Due(Reason.MISSING, day, place.id) for day in days for place in ledger.accounts.places()]
+    report = await collector.collect(dues)
     await compare_days(ledger)
     return report
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from kubetally import logs
@@ -16,12 +16,15 @@ _log = logs.get_logger(__name__)
 
 
 @contextmanager
-def supervised_process(command: Sequence[str] = COMMAND) -> Iterator[None]:
+def supervised_process(
+    command: Sequence[str] = COMMAND, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Run a process, restart it when it ends, and stop it at the end.
 
     It gets SIGTERM, and some seconds to finish what it is writing. Its standard input ends if this process is killed.
+    environment: of the process; that of this one if None.
     """
-    supervisor = _ChildSupervisor(command)
+    supervisor = _ChildSupervisor(command, environment)
     supervisor.start()
     try:
         yield
@@ -30,9 +33,10 @@ def supervised_process(command: Sequence[str] = COMMAND) -> Iterator[None]:
 
 
 class _ChildSupervisor(threading.Thread):
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None) -> None:
         super().__init__(name="collector", daemon=True)
-        self._command, self._stopping, self._process = command, threading.Event(), self._spawn(command)
+        self._command, self._environment, self._stopping = command, environment, threading.Event()
+        self._process = self._spawn()
 
     def run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
@@ -47,7 +51,7 @@ class _ChildSupervisor(threading.Thread):
             if self._stopping.wait(pause):
                 return
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            self._process = self._spawn(self._command)
+            self._process = self._spawn()
             if self._stopping.is_set():  # `stop` was called meanwhile, and terminated the process before
                 self._process.terminate()
 
@@ -61,6 +65,7 @@ class _ChildSupervisor(threading.Thread):
             self._process.kill()
             self.join()
 
-    @staticmethod
-    def _spawn(command: Sequence[str]) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603  (our own command)
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(  # noqa: S603  (our own command)
+            self._command, stdin=subprocess.PIPE, env=self._environment
+        )
