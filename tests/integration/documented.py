@@ -64,6 +64,12 @@ def examples() -> Iterator[Example]:
                 yield Example(str(page.relative_to(ROOT)), token.map[0] + 1, language, token.content)
 
 
+def service_exports(page: str) -> list[str]:
+    """The commands of a page that name the service for its other examples."""
+    commands = (command for example in examples() if example.page == page for command in example.commands)
+    return [command for command in commands if command.startswith(("export URL=", "export SECRET="))]
+
+
 def _language_of(content: str) -> str:
     return "python" if re.match(r"(from|import) \w", content) else "shell"
 

@@ -6,6 +6,7 @@ To add an example, write it into the page as a fenced or indented block; the tes
   `prod` (some days collected) and `staging` (a kubeconfig context), without the accounts that the block adds itself.
 - `kubetally` runs in this process. `curl` asks a `kubetally serve` that runs on the filled home. Python, with the SQL
   in it, is executed.
+- `export URL=...` and `export SECRET=...` hold for every block of the page.
 - Below a command that begins with `$ ` the page has to show exactly what the command prints.
 - Addresses, folders and ids that only a reader has are replaced by `Here.stands_for`.
 - What can't run here stands in NOT_RUN, with the reason. Any other command has to exit with 0, or as MAY_EXIT says.
@@ -30,7 +31,14 @@ from kubetally.cli.main import app
 from tests.integration import api_server as charts
 from tests.integration.api_server import JANE, ApiServer
 from tests.integration.commands import PROGRAM, call, environment
-from tests.integration.documented import EverlastingSource, Example, Shell, examples, inline_commands
+from tests.integration.documented import (
+    EverlastingSource,
+    Example,
+    Shell,
+    examples,
+    inline_commands,
+    service_exports,
+)
 from tests.integration.metrics_servers import Prometheus
 from tests.integration.test_discovery import SECRET, Kubeconfig
 from tests.integration.test_serve_command import Program
@@ -77,7 +85,7 @@ class Here:
         self.prod = self._fill()
         self.as_of = datetime.now(UTC)
         self.service: Program = stack.enter_context(
-            _running(folder / "service", "serve", "--port", "0", "--no-collector", **self.environment())
+            running(folder / "service", "serve", "--port", "0", "--no-collector", **self.environment())
         )
         self.service.until(r"Secret: .*\n")
 
@@ -119,11 +127,14 @@ class Here:
         shell = Shell(home.parent, self.environment(home), self.stands_for())
         for name in re.findall(r"accounts add (\w\S*)", example.content):
             call("accounts", "remove", name, **shell.environment)
+        for command in service_exports(example.page):
+            shell.run(command)
         return shell
 
 
 @contextmanager
-def _running(folder: Path, *args: str, **more: str) -> Iterator[Program]:
+def running(folder: Path, *args: str, **more: str) -> Iterator[Program]:
+    """The installed program, whose output goes to files of a new folder."""
     folder.mkdir()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(

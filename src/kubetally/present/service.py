@@ -30,17 +30,22 @@ def print_demo(*, url: str, link: str, account_id: str, window: Window, home: Pa
 
     out = console()
     query = f"cloud_account_id={account_id}&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}"
-    secret = f'"Secret: $(cat {shlex.quote(str(home / "secret"))})"'
+    secret = f"$(cat {shlex.quote(str(home / 'secret'))})"
     say(out, f"Serving {url}/ until stopped (Ctrl-C). Open in a browser, once, within 15 minutes:")
     print(f"\n  {link}\n")
     print(f"Another link:  {own_command('link', '--url', url, home=home)}")
     say(out, f"The API is documented at {url}/docs; try:")
     print(f"""
-  curl -H {secret} \\
+  curl -H "Secret: {secret}" \\
     "{url}/metroculus/v2/kubecost_cluster_costs?{query}&detail_level=namespace"
 
-  curl -H {secret} \\
+  curl -H "Secret: {secret}" \\
     "{url}/api/v1/costs?{_days_query(window)}&group=cluster,namespace"
+
+For the examples of docs/api.md, in another terminal:
+
+  export URL={url}
+  export SECRET="{secret}"
 """)
     add = own_command("accounts", "add", "my-cluster", "--url", "http://localhost:9003")
     print(f"Your own:  {add}  and  {own_command('serve')}")
@@ -57,7 +62,7 @@ def print_coverage_command(home: Path, *, days: int) -> None:
     from kubetally.present.screen import console, say
 
     say(
-        console(), f"/api/v1 answers from stored days: today and {days} days before are being collected. Stored so far:"
+        console(), f"/api/v1 answers from stored days; today and {days} days before are being collected. How far it is:"
     )
     print(f"\n  {own_command('coverage', home=home)}\n", flush=True)
 
