@@ -195,10 +195,14 @@ def test_shared_cost_is_the_same_on_both_engines(spark: Engine, duckdb: Engine, 
     days = [allocation_table(cluster_day(id_ * 8, rows=rich_rows(shift))) for shift, id_ in enumerate("ab")]
     rows = pa.concat_tables(table.append_column("day", pa.array([FIRST] * len(table), pa.date32())) for table in days)
     check_alike(spark, duckdb, ibis.memtable(rows), query(group, idle=Idle.WEIGHTED, sharing=sharing))
-    more = Sharing((*sharing.namespaces, "nosuch"), (*sharing.labels, ("team", "nosuch")))
+    more = Sharing((*sharing.namespaces, "shpo"), (*sharing.labels, ("team", "wbe"), ("temm", "web")))
     issues = [unknown_shared(engine.run, ibis.memtable(rows), more) for engine in (spark, duckdb)]
     assert issues[0] == issues[1]
-    assert len(issues[0]) >= 2
+    assert [issue.message.partition("'")[2] for issue in issues[0]][-3:] == [
+        "shpo' (did you mean shop?)",
+        "team:wbe' (did you mean team:web?)",
+        "temm:web' (did you mean team?)",
+    ]
 
 
 def check_alike(spark: Engine, duckdb: Engine, rows: ir.Table, question: CostQuestion) -> None:

@@ -170,14 +170,41 @@ def test_parquet_of_a_level_is_of_each_cluster_as_csv_is(stored: Home, tmp_path:
 
 def test_what_matches_nothing_is_told(stored: Home) -> None:
     args = ("costs", "aurora", *WHOLE, "--by", "namespace", "--share-namespaces", "kube-systen")
-    words = "no workload of the window is in the shared namespace 'kube-systen'"
+    words = "no workload of the window is in the shared namespace 'kube-systen' (did you mean kube-system?)"
     assert f"  note: {words}\n" in stored.call(*args).out
     done = stored.call(*args, "--format", "csv")
     assert (done.code, done.err) == (0, f"warning: {words}\n")
     assert stored.call(*args, "--format", "csv", "--quiet").err == ""
     body = grouped(*args[1:], "--filter", 'namespace:"nosuch"', home=stored)
     assert (body["rows"], body["total"]["total_cost"]) == ([], 0)
-    assert "no row of the window passes the filter" in [issue["message"] for issue in body["issues"]]
+    message = "no row of the window passes the filter: none has the namespace 'nosuch'"
+    assert message in [issue["message"] for issue in body["issues"]]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (
+            ("--by", "namespace", "--filter", 'namespace:"shpo"'),
+            "no row of the window passes the filter: none has the namespace 'shpo' (did you mean shop?)",
+        ),
+        (("--by", "label:temm"), "no workload of the window has the label 'temm' (did you mean team?)"),
+        (
+            ("--by", "cluster", "--filter", 'cluster:"aurora","cygnsu"'),
+            "no account has the name 'cygnsu' (did you mean cygnus?)",
+        ),
+    ],
+)
+def test_mistyped_name_is_named_with_the_nearest(stored: Home, args: tuple[str, ...], words: str) -> None:
+    assert f"  note: {words}\n" in stored.call("costs", *WHOLE, *args).out
+
+
+def test_currency_in_small_letters_is_the_same(stored: Home) -> None:
+    small, capital = (
+        grouped(*WHOLE, "--by", "cluster", "--filter", f'currency:"{code}"', home=stored) for code in ("usd", "USD")
+    )
+    assert small == capital
+    assert small["rows"]
 
 
 def test_table_adds_up_and_names_what_has_no_value(stored: Home) -> None:

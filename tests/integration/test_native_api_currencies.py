@@ -63,6 +63,16 @@ def test_component_that_the_currency_lacks_is_null(client: TestClient[Any]) -> N
     assert ask(client, text='currency!:"EUR"')["issues"] == []
 
 
+def test_currency_is_read_in_any_case(client: TestClient[Any]) -> None:
+    assert ask(client, text='currency:"eur"') == ask(client, text='currency:"EUR"')
+    assert ask(client, text='currency:"eur"')["currency"] == "EUR"
+
+
+def test_mistyped_currency_names_a_stored_one(client: TestClient[Any]) -> None:
+    (issue,) = ask(client, text='currency:"EUD"')["issues"]
+    assert issue["message"] == "no account passes the filter: none has the currency 'EUD' (did you mean EUR or USD?)"
+
+
 @pytest.mark.parametrize("more", [{}, {"as_of": PAST}], ids=str)
 def test_currency_of_nobody_covers_nothing(client: TestClient[Any], more: dict[str, str]) -> None:
     body = ask(client, text='currency:"GBP"', step="day", **more)
@@ -70,7 +80,7 @@ def test_currency_of_nobody_covers_nothing(client: TestClient[Any], more: dict[s
     assert body["coverage"] == {"hours_asked": 0, "hours_covered": 0, "state": None}
     assert [(step["total_cost"], step["coverage"]["hours_asked"]) for step in body["steps"]] == [(None, 0)] * 2
     messages = [issue["message"] for issue in body["issues"]]
-    assert (body["rows"], messages) == ([], ["no account passes the filter"])
+    assert (body["rows"], messages) == ([], ["no account passes the filter: none has the currency 'GBP'"])
 
 
 def test_account_without_data_may_be_of_any_currency(home: Home, client: TestClient[Any]) -> None:

@@ -105,7 +105,10 @@ class Comparison:
         """
         now, before = self.now.issues, self.before.issues
         has_both = self.now.has_data and self.before.has_data
-        of_now = (its for its in now if its.kind is not IssueKind.NO_MATCH or not has_both or its in before)
+        unmatched = [_unmatched(its) for its in before if its.kind is IssueKind.NO_MATCH]
+        of_now = (
+            its for its in now if its.kind is not IssueKind.NO_MATCH or not has_both or _unmatched(its) in unmatched
+        )
         of_before = (its for its in before if its not in now and (its.kind is not IssueKind.NO_MATCH or not has_both))
         return (*self.unequal, *of_now, *of_before)
 
@@ -131,6 +134,11 @@ def compare(question: CompareQuestion, before: PeriodCosts, now: PeriodCosts) ->
         lines=tuple(lines),
         unequal=tuple(unequal_coverage(before, now)),
     )
+
+
+def _unmatched(issue: Issue) -> tuple[object, ...]:
+    """What it is that matches nothing, whatever names are like it in a period."""
+    return issue.subject, issue.facts.get("mention")
 
 
 def change_of(before: CostRow | None, now: CostRow | None) -> Change:

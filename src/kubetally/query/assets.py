@@ -15,7 +15,8 @@ from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.ledger.ports.lake import AssetScans, StoredRows
 from kubetally.query.accounts import Accounts, for_currency
 from kubetally.query.comparison import ledger_changes
-from kubetally.query.issues import issues_of_errors, issues_of_no_row, issues_of_snapshot, unmeasured_components
+from kubetally.query.issues import issues_of_errors, issues_of_snapshot, unmeasured_components
+from kubetally.query.no_match import issues_of_no_row
 from kubetally.query.reader import LedgerReader
 from kubetally.query.snapshot import Snapshot
 

@@ -11,28 +11,17 @@ from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.question.filter import Filter
-from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.window import Window, hull, joined_spans, known_spans
 from kubetally.domain.words import component_word
+from kubetally.query.no_match import issues_of_no_account
 from kubetally.query.snapshot import Snapshot
 
 
 def issues_of_snapshot(snapshot: Snapshot, condition: Filter) -> tuple[Issue, ...]:
     """What is wrong with the days of an answer. condition: its filter, which may leave no account."""
     of_facts = issues_of_facts(snapshot.facts, len(snapshot.readable))
-    no_account = () if snapshot.accounts or condition == EVERY_ROW else (_no_match("no account passes the filter"),)
+    no_account = issues_of_no_account(snapshot, condition)
     return (*no_account, *snapshot.issues, *of_facts, *issues_of_failures(snapshot.days))
-
-
-def issues_of_no_row(snapshot: Snapshot, condition: Filter) -> tuple[Issue, ...]:
-    """That no row passes a filter, where there are readable days."""
-    if condition == EVERY_ROW or not snapshot.readable:
-        return ()
-    return (_no_match("no row of the window passes the filter"),)
-
-
-def _no_match(message: str) -> Issue:
-    return Issue(IssueKind.NO_MATCH, message, subject="filter")
 
 
 def unmeasured_components(facts: Sequence[FactSum], readable: int) -> Iterator[Component]:

@@ -30,6 +30,7 @@ class WindowDays:
     stored: the rows of the lake that belong to them; by default those of the newest version.
     others: days of the same accounts that are left out, because of their currency.
     gone:   ids of accounts that are left out, because all their stored days are.
+    left_out: the currencies of days that are left out.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class WindowDays:
         *,
         others: Sequence[CoveredDay] = (),
         gone: frozenset[str] = frozenset(),
+        left_out: frozenset[str] = frozenset(),
     ) -> None:
         self.days, self.facts, self._stored = days, facts, stored
-        self.others, self.gone = others, gone
+        self.others, self.gone, self._left_out = others, gone, left_out
         self._without = dict[frozenset[str], Self]()
 
     @classmethod
@@ -58,7 +60,7 @@ class WindowDays:
     @cached_property
     def digest(self) -> str:
         """Equal for equal days, facts and days left out only."""
-        return digest_of(*map(msgspec.msgpack.encode, (self.days, self.facts, self.others)))
+        return digest_of(*map(msgspec.msgpack.encode, (self.days, self.facts, self.others, sorted(self._left_out))))
 
     @cached_property
     def readable(self) -> Sequence[CoveredDay]:
@@ -80,8 +82,8 @@ class WindowDays:
 
     @cached_property
     def all_currencies(self) -> Sequence[str]:
-        """Those of all known days, readable or not, in order."""
-        return sorted({day.currency for day in self.days if day.currency is not None})
+        """Those of all known days, readable or not, and of days that are left out, in order."""
+        return sorted({*self._left_out, *(day.currency for day in self.days if day.currency is not None)})
 
     @cached_property
     def is_currency_assumed(self) -> bool:
@@ -128,7 +130,7 @@ class WindowDays:
         ids = {day.collection_id for day in days}
         stored = None if self._stored is None else [rows for rows in self._stored if rows.id in ids]
         left_out = [day for day in others.values() if day.account_id in staying]
-        return type(self)(days, facts, stored, others=left_out, gone=gone)
+        return type(self)(days, facts, stored, others=left_out, gone=gone, left_out=currencies)
 
     @cached_property
     def latest(self) -> datetime | None:

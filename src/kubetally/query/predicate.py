@@ -68,8 +68,7 @@ def _compare(condition: Condition, op: Op, value: str, rows: ir.Table) -> ir.Boo
             return has_name
         return has_name | (services.length() == 0)
     if field in MAP_FIELDS and key is None:
-        names = rows[_MAPS[field]].keys().fill_null(_no_names())
-        return _any_name(names, op, sanitize_key(wanted))
+        return _any_name(keys_of_map(field, rows), op, sanitize_key(wanted))
     text = text_of(field, key, rows)
     return _text(text if wanted else text.fill_null(""), op, wanted)
 
@@ -82,6 +81,11 @@ def is_one_of(column: ir.StringColumn, values: Collection[str]) -> ir.BooleanCol
 def services_of(rows: ir.Table) -> ir.ArrayValue:
     """The services of workloads, none for lines, never null."""
     return ibis.ifelse(rows.kind == "workload", rows.services, ibis.null("array<string>")).fill_null(_no_names())
+
+
+def keys_of_map(field: Field, rows: ir.Table) -> ir.ArrayValue:
+    """The keys of labels or annotations, none where a row has none, never null."""
+    return rows[_MAPS[field]].keys().fill_null(_no_names())
 
 
 def text_of(field: Field, key: str | None, rows: ir.Table) -> ir.StringValue:

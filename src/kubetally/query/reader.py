@@ -139,6 +139,7 @@ class LedgerReader(SharedEngine):
         return digest_of(
             window.until(whole_hour(self.clock.now())),
             list(snapshot.accounts.values()),
+            list(snapshot.listed.values()),
             snapshot.currency,
             snapshot.known.digest,
         )

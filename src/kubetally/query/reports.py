@@ -1,7 +1,7 @@
 """Reports of the ledger: what accounts cost, grouped as asked, from stored days alone. All calls block."""
 
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,13 @@ from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours
 from kubetally.domain.issues import Issue
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Sharing
+from kubetally.domain.question.mention import Mention, Similar
 from kubetally.domain.question.steps import steps_of
 from kubetally.domain.question.top import with_top
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add_weights
 from kubetally.query.comparison import snapshots_of_one_moment
-from kubetally.query.issues import issues_of_no_row, issues_of_snapshot, unmeasured_components
+from kubetally.query.issues import issues_of_snapshot, unmeasured_components
+from kubetally.query.no_match import issues_of_no_match
 from kubetally.query.reader import AnswerReader
 from kubetally.query.snapshot import Snapshot
 from kubetally.query.sums_or_rows import compute_of
@@ -71,7 +73,7 @@ class LedgerReports:
             workloads=Sums(bill, NO_CLASSES, *hours, weights=add_weights(both)),
             waste=sum(row.waste for row in both),
             issues=(
-                *([] if found else issues_of_no_row(snapshot, question.filter)),
+                *self._no_match(snapshot, question, found),
                 *self._unknown_shared(snapshot, question.sharing),
                 *issues_of_snapshot(snapshot, question.filter),
             ),
@@ -133,6 +135,19 @@ class LedgerReports:
             return found, totals.rounded()
 
         return compute_of(self._reader, snapshot, compute)
+
+    def _no_match(self, snapshot: Snapshot, question: CostQuestion, rows: Sequence[CostRow]) -> Iterable[Issue]:
+        """Issues that name what filter and group ask for and no row has, where there are readable days."""
+
+        def ask(mentions: Sequence[Mention]) -> Similar:
+            from kubetally.query.similar_names import similar_names
+
+            if not snapshot.has_rows:
+                return dict.fromkeys(mentions, ())
+            run = self._reader.engine.run
+            return compute_of(self._reader, snapshot, lambda rows: similar_names(run, rows, mentions))
+
+        return issues_of_no_match(question, rows, ask) if snapshot.readable else ()
 
     def _unknown_shared(self, snapshot: Snapshot, sharing: Sharing) -> Sequence[Issue]:
         """Issues that name what is shared and no workload has."""

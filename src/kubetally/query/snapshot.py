@@ -1,7 +1,7 @@
 """What an answer is read from: stored days of a window, at one moment of the database and one version of the lake."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ class Snapshot:
     tables:   rows beside those of the files. issues: of the window, beside what `facts` count.
     copy:     makes files of an object store readable on this machine.
     roll_ups: sums of some of the stored rows, if they answer the question; the files of the others are `rest`.
+    listed:   by id, all accounts, whether they have such rows or not.
     """
 
     accounts: Mapping[str, ListedAccount]
@@ -55,6 +56,7 @@ class Snapshot:
     copy: Callable[[Sequence[Scan]], LocalScans] = LocalScans
     roll_ups: Sequence[RollUpScan] = ()
     rest: Sequence[Scan] = ()
+    listed: Accounts = field(default_factory=dict)
 
     @cached_property
     def scans(self) -> Sequence[Scan]:
@@ -153,7 +155,8 @@ class SnapshotReader:
             known = self._days.read_passing(question, frozenset(possible), now, adjust)
             staying = {id_: account for id_, account in possible.items() if id_ not in known.gone}
             plan = partial(self._scans, known.stored, frozenset(staying))
-            snapshot = Snapshot(staying, known, plan, _one_of(known.currencies), copy=self._copies)
+            currency = _one_of(known.currencies)
+            snapshot = Snapshot(staying, known, plan, currency, copy=self._copies, listed=accounts)
             try:
                 choice = self._choose(question, known.stored)
                 if choice.roll_ups:
@@ -198,7 +201,7 @@ class SnapshotReader:
     def known(self, question: CostQuestion, accounts: Accounts, now: datetime) -> Snapshot:
         """The known days alone, in whatever currency: it has no rows."""
         possible = possible_accounts(question.filter, accounts)
-        return Snapshot(possible, self._days.read(question, frozenset(possible), now), tuple, None)
+        return Snapshot(possible, self._days.read(question, frozenset(possible), now), tuple, None, listed=accounts)
 
     def days(self, question: CostQuestion, accounts: Iterable[str], now: datetime) -> list[KnownDay]:
         """The known days, and their rows in the lake if there are any to be read."""

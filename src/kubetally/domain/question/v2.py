@@ -131,12 +131,13 @@ class _Reader:
         return Condition(field, op, tuple(values), key, name.position)
 
     def _value_of(self, field: Field, op: Op) -> str:
-        """The next value; of a field with few, whole values have to be one of these."""
+        """The next value, a currency in capitals; of a field with few, whole values have to be one of these."""
         known, token = self._known.get(field), self._tokens[self._at]
         if known and token.kind == "value" and op in (Op.EQUALS, Op.NOT_EQUALS) and token.text not in known:
             near = suggestion(token.text, known)
             self._fail(f"{field.value} has no value {token.text!r}{near}: it is one of {', '.join(known)}")
-        return self._value()
+        value = self._value()
+        return value.upper() if field is Field.CURRENCY and value != UNALLOCATED else value
 
     def _value(self) -> str:
         self._values += 1
