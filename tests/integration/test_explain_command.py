@@ -55,6 +55,19 @@ def test_screen_says_by_which_rules_and_from_which_request(stored: Home) -> None
     assert "GET /allocation?window=2026-11-20T00:00:00Z,2026-11-21T00:00:00Z&aggregate=cluster,node," in out
 
 
+def test_requests_are_alone_on_the_last_lines(stored: Home) -> None:
+    *_, source, costs, assets = lines_of(explain(stored, *FIGURE))
+    assert source.startswith("  aurora: OpenCost ")
+    assert (costs.startswith("GET /allocation?window="), assets.startswith("GET /assets?window=")) == (True, True)
+
+
+def test_figure_without_a_row_has_no_empty_heading(stored: Home) -> None:
+    out = explain(stored, "--namespace", "shpo", "--day", "2026-11-20").out
+    assert "No row of the ledger costs anything in it." in out
+    assert "none has the namespace 'shpo' (did you mean shop?)" in out
+    assert not [word for word in ("Booking rules", "largest first") if word in out]
+
+
 def test_cause_of_a_difference_is_in_words(stored: Home) -> None:
     out = explain(stored, "--filter", 'kind:"difference"', "--start", "2026-11-20", "--end", "2026-11-23").out
     assert re.search(r"^2026-11-2\d  difference .*\n  balancer_charged_twice$", out, re.MULTILINE)

@@ -41,10 +41,10 @@ def print_explanation(explanation: Explanation, figure: Sequence[str], *, quiet:
     _print_components(out, explanation.report.bill)
     _print_days(out, explanation)
     _print_rules(out, explanation)
-    _print_sources(out, explanation)
     _print_issues(out, explanation)
     if not quiet:
         say(out, "Figures are rounded on screen; --format json has all six decimals.", style="dim")
+    _print_sources(out, explanation)
 
 
 def _print_heading(out: Console, explanation: Explanation, figure: Sequence[str]) -> None:
@@ -144,26 +144,35 @@ def _print_days(out: Console, explanation: Explanation) -> None:
 
 
 def _print_rules(out: Console, explanation: Explanation) -> None:
-    say(out, "Booking rules (docs/how-a-day-is-booked.md)")
+    rules = [*_rules(explanation)]
+    if rules:
+        say(out, "Booking rules (docs/how-a-day-is-booked.md)")
+        for words in rules:
+            say(out, f"  {words}", indent=6)
+        out.print()
+
+
+def _rules(explanation: Explanation) -> Iterator[str]:
     for rule in explanation.rules:
-        say(out, f"  {rule.value}: {RULE_IN_WORDS[rule]}", indent=6)
+        yield f"{rule.value}: {RULE_IN_WORDS[rule]}"
     if any(line.given for line in explanation.lines):
-        say(out, f"  shared: {GIVEN_IN_WORDS}", indent=6)
-    causes = {line.cause for line in explanation.lines if line.cause is not None}
-    for cause in sorted(causes):
-        say(out, f"  {cause.value}: {CAUSE_IN_WORDS[cause]}", indent=6)
-    out.print()
+        yield f"shared: {GIVEN_IN_WORDS}"
+    for cause in sorted({line.cause for line in explanation.lines if line.cause is not None}):
+        yield f"{cause.value}: {CAUSE_IN_WORDS[cause]}"
 
 
 def _print_sources(out: Console, explanation: Explanation) -> None:
+    """The sources; each request on a line of its own, to be copied, because it is longer than a terminal is wide."""
+    if not explanation.sources:
+        return
+    out.print()
     say(out, "Sources, with what each was asked for its last day")
     for source in explanation.sources:
         product = " ".join(filter(None, (source.identity.product, source.identity.version)))
         cluster = f", cluster {source.identity.cluster_id}" if source.identity.cluster_id else ""
         say(out, f"  {source.account}: {product or 'source'} at {source.identity.url}{cluster}", indent=4)
         for request in source.requests:
-            say(out, f"    GET {request.path}?{urlencode(request.parameters, safe=':,/')}", indent=6)
-    out.print()
+            say(out, f"GET {request.path}?{urlencode(request.parameters, safe=':,/')}")
 
 
 def _print_issues(out: Console, explanation: Explanation) -> None:

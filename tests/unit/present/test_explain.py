@@ -62,6 +62,13 @@ def test_rows_of_usual_names_fit_in_100_columns(capsys: pytest.CaptureFixture[st
         assert name in words
 
 
+def test_nothing_is_headed_without_rules_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    print_explanation(explanation(), ["prod-eu-west-1"], quiet=True)
+    assert [line for line in capsys.readouterr().out.splitlines() if line][2:] == [
+        "No row of the ledger costs anything in it."
+    ]
+
+
 def test_namespace_of_a_line_stands_behind_its_kind(capsys: pytest.CaptureFixture[str]) -> None:
     rows = table(capsys, IDLE._replace(kind=Kind.UNMOUNTED, namespace="shop-unmounted-pvcs"))
     assert rows[1].startswith("unmounted shop-unmounted-pvcs  ")
