@@ -93,6 +93,7 @@ def test_replaced_figure_is_explained_as_of_then(home: Home, upstream: tuple[Ups
     ("args", "words"),
     [
         (("--day", "x"), "--day 'x' is no date"),
+        (("--day", "2026-11-31"), "--day '2026-11-31' does not exist: the last day of 2026-11 is 2026-11-30"),
         (("--day", "2026-11-20", "--window", "7d"), "one or the other"),
         (("--window", "23h"), "whole UTC days"),
         (("--filter", "pod:"), "--filter: the filter can't be read at position 4"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import typer
 
 from kubetally.domain.errors import RequestError
-from kubetally.domain.window import DAY, InvalidWindow, Window, midnight, parse_instant, parse_window
+from kubetally.domain.window import DAY, InvalidWindow, Window, midnight, no_such_day, parse_instant, parse_window
 
 DEFAULT_WINDOW = "7d"
 _T = TypeVar("_T")
@@ -207,7 +207,7 @@ def date_of(option: str, text: str) -> date:
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
-        raise UnreadableTime(option, text, "is no date; write it as 2026-11-20") from None
+        raise UnreadableTime(option, text, no_such_day(text) or "is no date; write it as 2026-11-20") from None
 
 
 def read_option(option: str, value: _V, parse: Callable[[_V], _T]) -> _T:

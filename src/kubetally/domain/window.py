@@ -1,6 +1,7 @@
 """Half-open spans of UTC time, and the ways a person writes them."""
 
 import re
+from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +20,7 @@ _FORMS = (
     "2026-11-20,2026-11-23, 2026-11-20T00:00:00Z,2026-11-23T00:00:00Z or 1795132800,1795392000"
 )
 _PERIOD = re.compile(r"(?P<year>[0-9]{4})(?:-(?:(?P<month>[0-9]{1,2})|[Qq](?P<quarter>[0-9]{1,2})))?")
+_DATE = re.compile(r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})(?![0-9])")
 _MONTHS_OF_A_QUARTER, _MONTHS_OF_A_YEAR = 3, 12
 
 
@@ -217,13 +219,28 @@ def parse_instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidWindow(text, "is not a time: write 2026-11-20, 2026-11-20T06:00:00Z or Unix seconds") from None
+        forms = "is not a time: write 2026-11-20, 2026-11-20T06:00:00Z or Unix seconds"
+        raise InvalidWindow(text, no_such_day(text) or forms) from None
     if instant.tzinfo is None and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is None:
         raise InvalidWindow(text, "has no time zone: end it with Z for UTC")
     try:
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except OverflowError:
         raise InvalidWindow(text, "is before the year 1 or past the year 9999 in UTC") from None
+
+
+def no_such_day(text: str) -> str | None:
+    """Why the date that a text begins with does not exist; None if it does, or if the text begins with none."""
+    if (match := _DATE.match(text.strip())) is None:
+        return None
+    year, month, day = (int(match[name]) for name in ("year", "month", "day"))
+    if not 1 <= month <= _MONTHS_OF_A_YEAR:
+        return f"does not exist: months are {year:04}-01 to {year:04}-12"
+    last = monthrange(year, month)[1]
+    if 1 <= day <= last:
+        return None
+    name, number = ("first", 1) if day < 1 else ("last", last)
+    return f"does not exist: the {name} day of {year:04}-{month:02} is {year:04}-{month:02}-{number:02}"
 
 
 def parse_window(text: str, now: datetime) -> Window:
@@ -266,13 +283,16 @@ def _understood(text: str, now: datetime) -> Window:
         return _period(text, period)
     pair = re.fullmatch(r"(\d{9,})\s*[,|-]\s*(\d{9,})", text) or re.fullmatch(r"([^,|]+)[,|]([^,|]+)", text)
     if pair is None:
+        if (why := no_such_day(text)) is not None:
+            raise InvalidWindow(text, why)
         raise InvalidWindow(text, f"is not understood: {_instead_of_a_day(text)}{_FORMS}")
     try:
         return Window(parse_instant(pair[1]), parse_instant(pair[2]))
     except InvalidWindow as error:
         if error.text not in {pair[1].strip(), pair[2].strip()}:
             raise
-        raise InvalidWindow(text, f"is not understood: {error.text!r} {error.why}; {_FORMS}") from None
+        forms = "" if no_such_day(error.text) else f"; {_FORMS}"
+        raise InvalidWindow(text, f"is not understood: {error.text!r} {error.why}{forms}") from None
 
 
 def _instead_of_a_day(text: str) -> str:

@@ -79,6 +79,7 @@ def test_empty_window_is_refused_with_a_suggestion(
 @pytest.mark.parametrize(
     ("start", "end", "words"),
     [
+        ("2026-11-31", "2026-12-02", "--start '2026-11-31' does not exist: the last day of 2026-11 is 2026-11-30"),
         ("20.11.2026", None, "--start '20.11.2026' is not a time: write 2026-11-20"),
         (None, "21.11.2026", "--end '21.11.2026' is not a time: write 2026-11-20"),
         ("2026-11-20", "21.11.2026", "--end '21.11.2026' is not a time: write 2026-11-20"),

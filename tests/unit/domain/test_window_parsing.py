@@ -155,7 +155,8 @@ BAD = [
     ("1.5d", "is not understood"),
     ("7d offset 1d", "is not understood"),
     ("2026-11-20", "is not understood"),
-    ("2026-13-01", "is not understood"),
+    ("2026-13-01", "does not exist: months are 2026-01 to 2026-12"),
+    ("2026-11-31", "does not exist: the last day of 2026-11 is 2026-11-30"),
     (",", "is not understood"),
     ("2026-11-20,", "is not understood"),
     ("2026-11-20,2026-11-21,2026-11-22", "is not understood"),
@@ -184,8 +185,12 @@ BAD = [
     ("1m", "minutes? months?"),
     ("3M", "minutes? months?"),
     ("99999m", "minutes? months?"),
-    ("2026-13-01,2026-14-01", "is not a time"),
-    ("2026-02-30,2026-03-01", "is not a time"),
+    ("2026-13-01,2026-14-01", "'2026-13-01' does not exist: months are 2026-01 to 2026-12"),
+    ("2026-02-29,2026-03-01", "'2026-02-29' does not exist: the last day of 2026-02 is 2026-02-28"),
+    ("2026-11-20,2024-02-30T06:00:00Z", "does not exist: the last day of 2024-02 is 2024-02-29"),
+    ("2026-11-00,2026-11-20", "'2026-11-00' does not exist: the first day of 2026-11 is 2026-11-01"),
+    ("0000-01-01,2026-11-20", "is not a time"),
+    ("2026-11-310,2026-11-20", "is not a time"),
     ("yesterday,today", "is not a time"),
     ("2026-11-20T25:00:00Z,2026-11-21T00:00:00Z", "is not a time"),
     ("2026-11-20T00:00:00,2026-11-21T00:00:00", "has no time zone: end it with Z"),
@@ -263,6 +268,12 @@ def test_invalid_window_is_refused_with_an_example(text: str, why: str) -> None:
     assert isinstance(refused.value, RequestError)
     assert refused.value.code == "invalid_window"
     assert not refused.value.retryable
+
+
+def test_day_that_does_not_exist_is_refused_without_all_forms() -> None:
+    for text in ("2026-11-31", "2026-11-31,2026-12-02"):
+        with pytest.raises(InvalidWindow, match=r"the last day of 2026-11 is 2026-11-30$"):
+            parse_window(text, NOW)
 
 
 def test_the_error_repeats_what_was_written() -> None:

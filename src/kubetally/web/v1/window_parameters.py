@@ -22,9 +22,21 @@ MAX_DAYS: Final = 3_660
 """Of a window: ten years. What each day costs in time and memory is paid also for days that are not stored."""
 
 
+def _instant(name: str) -> Callable[[str], datetime]:
+    def read(text: str) -> datetime:
+        try:
+            return parse_instant(text)
+        except InvalidWindow as error:
+            raise InvalidParameter(name, f"{name} {error.text!r} {error.why}", code=error.code) from error
+
+    return read
+
+
 def _whole_day(name: str) -> Callable[[str], datetime]:
+    read_instant = _instant(name)
+
     def read(day: str) -> datetime:
-        instant = parse_instant(day)
+        instant = read_instant(day)
         if instant != midnight(instant):
             raise InvalidParameter(
                 name, f"{name} {day!r} is within a day: this API has whole UTC days, write {instant:%Y-%m-%d}"
@@ -60,7 +72,7 @@ BEFORE_END: Final[Parameter[datetime | None]] = Parameter(
     text(format="date"),
 )
 AS_OF: Final[Parameter[datetime | None]] = Parameter(
-    "as_of", "An instant: figures as they were stored then. Default: now.", parse_instant, None, text()
+    "as_of", "An instant: figures as they were stored then. Default: now.", _instant("as_of"), None, text()
 )
 
 

@@ -63,6 +63,8 @@ def test_every_parameter_is_read() -> None:
         ({"filter": 'namespace="x"'}, "filter", "position 9"),
         ({"filter": 'namespace:"a'}, "filter", "not closed"),
         ({"start": "yesterdayish"}, "start", "is not a time"),
+        ({"start": "2026-11-31"}, "start", "start '2026-11-31' does not exist: the last day of 2026-11 is 2026-11-30"),
+        ({"as_of": "2026-02-29"}, "as_of", "as_of '2026-02-29' does not exist: the last day of 2026-02 is"),
         ({"start": "2026-11-23", "end": "2026-11-20"}, "end", "not after start"),
         ({"start": "2026-11-20T06:00:00Z"}, "start", "whole UTC days"),
         ({"start": "2027-11-20", "end": "2027-11-21"}, "start", "in the future"),
