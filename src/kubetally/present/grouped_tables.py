@@ -11,7 +11,7 @@ from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import Issue
 from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
 from kubetally.domain.question.group import Dimension
-from kubetally.domain.report import REST, CostReport, CostRow, StepSum
+from kubetally.domain.report import REST, CostReport, CostRow, StepSum, Sums, add, add_weights
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word, name_some, period_words, window_words
 from kubetally.present.grid import Grid
@@ -37,7 +37,7 @@ def print_grouped(
     lines, rows = arrange_report(report, DEFAULT_ORDER, top)
     both = [*sorted(rows, key=lambda row: row.kind == REST), *lines]
     printed = [row for row in both if any(row.costs) or row.kind == REST]
-    grid = None if report.status is Status.NO_DATA else _grid(report, printed)
+    grid = None if report.status is Status.NO_DATA else _grid(report, both, printed)
     left_out = len(both) - len(printed) if report.question.group else 0
     _print_rest(out, grid, left_out, report.issues, names, quiet=quiet)
 
@@ -115,8 +115,8 @@ def _compared_figures(row: ComparedRow, reasons: Sequence[int]) -> list[str]:
     return [*map(money, (row.before, row.now, *why))]
 
 
-def _grid(report: CostReport, both: Sequence[CostRow]) -> Grid:
-    """Rows and lines (both), and the total of each step and of all."""
+def _grid(report: CostReport, both: Sequence[CostRow], printed: Sequence[CostRow]) -> Grid:
+    """The printed rows and lines, and the total of each step and of all. both: all rows and lines."""
     # A row of one component says which in its key, and has no hours.
     is_by_component = any(row.component for row in both)
     shown = [part for part in Component if not is_by_component and any(row.costs.of(part) for row in both)]
@@ -124,14 +124,14 @@ def _grid(report: CostReport, both: Sequence[CostRow]) -> Grid:
     ratios = [] if is_by_component else ["CPU eff.", "RAM eff."]
     grid = Grid(["from"] * bool(report.steps) + names or [""], ["total", *map(component_word, shown), *ratios])
     for start, step in _steps(report):
-        rows = [row for row in both if row.start == start]
         first = [] if step is None else [f"{step.window.start:%Y-%m-%d}"]
         if names:
-            _add_rows(grid, first, rows, report.question.group, shown)
+            _add_rows(grid, first, [row for row in printed if row.start == start], report.question.group, shown)
         if step is not None:
-            sums = Costs.sum(row.costs for row in rows)
-            figures = [UNKNOWN] if step.total is None else _amounts(sums, shown)
-            grid.add([*first, *(["total"] if names else [])], figures, style=_TOTAL)
+            rows = [row for row in both if row.start == start]
+            sums = Sums(*add(rows), weights=add_weights(rows))
+            whole = [*_amounts(sums.costs, shown), *([] if is_by_component else _ratios(sums))]
+            grid.add([*first, *(["total"] if names else [])], [UNKNOWN] if step.total is None else whole, style=_TOTAL)
             grid.rule()
     grid.add(["total"], [*_amounts(report.bill, shown), *([] if is_by_component else _ratios(report))], style=_TOTAL)
     return grid
@@ -180,7 +180,7 @@ def _names(row: CostRow | ComparedRow, group: Sequence[Dimension]) -> list[str]:
     return words
 
 
-def _ratios(of: CostRow | CostReport) -> list[str]:
+def _ratios(of: Sums | CostReport) -> list[str]:
     return [percent(of.efficiency.cpu), percent(of.efficiency.ram)]
 
 

@@ -129,10 +129,25 @@ def test_each_step_has_a_total_and_all_steps_the_sum(capsys: pytest.CaptureFixtu
         ["2026-11-20", "team-2", "1.00", "1.00", "-", "-"],
         ["2026-11-20", "(2", "more)", "2.01", "2.01", "-", "-"],
         ["2026-11-20", "idle", "0.01", "0.01", "-", "-"],
-        ["2026-11-20", "total", "3.02", "3.02"],
+        ["2026-11-20", "total", "3.02", "3.02", "-", "-"],
         ["2026-11-21", "team-2", "1.00", "1.00", "-", "-"],
         ["2026-11-21", "(2", "more)", "2.01", "2.01", "-", "-"],
     ]
+
+
+def test_total_of_a_step_has_the_efficiency_of_its_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also of rows that cost nothing and of those in the last one; a step without data has none."""
+    rated = [(1.0, 4.0), (3.0, 4.0), (2.0, 4.0)]
+    rows = [
+        replace(row(number, (amount,), start=START), rated=RatedHours(request, used, request, used / 2))
+        for number, (amount, (used, request)) in enumerate(zip((9_000_000, 8_000_000, 0), rated, strict=True))
+    ]
+    made = report(rows, [row(0, (1_000_000,), Kind.IDLE, START)], step=Step.DAY)
+    made = replace(made, steps=(made.steps[0], replace(made.steps[1], total=None)))
+    print_grouped(made, 1, {"a": "a"})
+    totals = [line.split() for line in capsys.readouterr().out.splitlines() if " total " in line][:3]
+    assert totals[1] == ["2026-11-20", "total", "18.00", "18.00", "50", "%", "25", "%"]
+    assert totals[2] == ["2026-11-21", "total", "-"]
 
 
 def test_total_of_steps_is_that_of_the_undivided_window(capsys: pytest.CaptureFixture[str]) -> None:
