@@ -216,7 +216,13 @@ def in_order(rows: list[CostRow]) -> list[CostRow]:
 
 
 @pytest.mark.parametrize(
-    "asked", ["", "&filter=component:%22cpu%22|namespace:%22shop%22", "&filter=namespace:%22nobody%22"]
+    "asked",
+    [
+        "",
+        "&filter=kind:%22workload%22|kind!:%22workload%22",
+        "&filter=component:%22cpu%22|namespace:%22shop%22",
+        "&filter=namespace:%22nobody%22",
+    ],
 )
 def test_exports_of_stored_rows_are_equal(
     duckdb_client: TestClient[Any], spark_client: TestClient[Any], asked: str

@@ -17,8 +17,7 @@ from kubetally.domain.question.facts import question_facts, window_facts
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.report import REST, CostReport, CostRow
 from kubetally.query.json_text import json_texts
-from kubetally.query.sums import COSTS
-from kubetally.store.lake.schema import COUNTED_UP, VARIED
+from kubetally.store.lake.schema import COST_COLUMNS, COUNTED_UP, VARIED
 
 _MONEY = pa.decimal128(18, 6)
 _CURRENCY = pa.field("currency", pa.string())
@@ -37,7 +36,7 @@ def report_table(report: CostReport, rows: Sequence[CostRow]) -> pa.Table:
     fields = [
         pa.field("window_start", pa.timestamp("us", tz="UTC")),
         *_key_fields(report.question.group),
-        *(pa.field(name, _MONEY) for name in ("total_cost", *COSTS, "waste")),
+        *(pa.field(name, _MONEY) for name in ("total_cost", *COST_COLUMNS, "waste")),
         *(pa.field(name, pa.float64()) for name in (*Hours._fields, *_RATIOS)),
         _CURRENCY,
     ]
@@ -50,7 +49,7 @@ def _values(row: CostRow, report: CostReport) -> Iterator[object]:
     yield row.start
     yield from _key_values(row, report.question.group)
     yield _amount(row.costs.total)
-    for name, micros in zip(COSTS, row.costs, strict=True):
+    for name, micros in zip(COST_COLUMNS, row.costs, strict=True):
         yield None if name.removesuffix("_cost") in report.not_measured else _amount(micros)
     yield _amount(row.waste) if has_hours else None
     yield from row.hours if has_hours else [None] * len(row.hours)

@@ -13,6 +13,7 @@ from kubetally.domain.issues import Issue
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Sharing
 from kubetally.domain.question.mention import Mention, Similar
+from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.question.steps import steps_of
 from kubetally.domain.question.top import with_top
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add_weights
@@ -20,6 +21,7 @@ from kubetally.query.comparison import snapshots_of_one_moment
 from kubetally.query.issues import issues_of_snapshot, unmeasured_components
 from kubetally.query.no_match import issues_of_no_match
 from kubetally.query.reader import AnswerReader
+from kubetally.query.rollup_choice import by_rows
 from kubetally.query.snapshot import Snapshot
 from kubetally.query.sums_or_rows import compute_of
 
@@ -105,13 +107,18 @@ class LedgerReports:
             lines, rows = arrange_report(report, order, top)
             yield from export_table(report_table(report, [*lines, *rows]), format_)
             return
-        from kubetally.query.stored_rows import stored_rows
+        from kubetally.query.row_files import can_read, read_rows
         from kubetally.store.lake.schema import ALLOCATIONS
 
-        snapshot = self._reader.snapshot(question)
+        snapshot = self._reader.snapshot(by_rows(question))
         if not snapshot.has_rows:
             yield from export_table(ALLOCATIONS.empty_table(), format_)
             return
+        if question.filter == EVERY_ROW and can_read(snapshot):
+            yield from write_batches(read_rows(snapshot), ALLOCATIONS, format_)
+            return
+        from kubetally.query.stored_rows import stored_rows
+
         engine = self._reader.open_engine()
         try:
             rows = self._reader.rows(snapshot, engine)
