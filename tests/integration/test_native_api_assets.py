@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset, AssetDetails, AssetType
 from kubetally.domain.collection import ASSETS_DAMAGED, window_of
 from kubetally.domain.component import Costs
+from kubetally.domain.row import Row
 from tests.cluster_days import DAY, cluster_day
 from tests.native import DAYS, ONE, TWO, Home, all_pages, money, native_client
 from tests.served import NOON_AFTER
@@ -160,7 +162,71 @@ def test_day_with_damaged_assets_is_an_issue(home: Home) -> None:
     with asking(home) as ask:
         body = ask(filter='cluster:"cluster-1"')
     assert body["rows"][0]["cpu_cost"] == 10.000001
-    assert [(issue["code"], issue["days"]) for issue in body["issues"]] == [(ASSETS_DAMAGED, 1)]
+    assert [(issue["code"], issue["days"]) for issue in body["issues"] if issue["code"]] == [(ASSETS_DAMAGED, 1)]
+    assert not [issue for issue in body["issues"] if "cpu" in (issue["subject"] or "")]
+
+
+def network(day: date, cost: int) -> Asset:
+    return Asset(AssetType.NETWORK, "egress", frozenset({"egress"}), window_of(day), Costs(network=cost))
+
+
+def charged(day: date, node_cost: int, network_cost: int) -> tuple[Row, ...]:
+    """The row of a day that uses all of a node, and traffic."""
+    return (Row(Kind.WORKLOAD, "shop", costs=Costs(cpu=node_cost, ram=node_cost // 3, network=network_cost)),)
+
+
+def lacks(body: dict[str, Any]) -> dict[str, str]:
+    return {issue["subject"]: issue["message"] for issue in body["issues"] if issue["kind"] == "not_measured"}
+
+
+@pytest.fixture
+def traffic(tmp_path: Path) -> Home:
+    """Two days of each account, whose network only its workloads are charged for."""
+    home = Home(tmp_path)
+    for account in (ONE, TWO):
+        for day in (DAY, NEXT_DAY):
+            rows, assets = charged(day, 9_000_000, 1_500_000), [node("n1", day, 9_000_000)]
+            home.store(cluster_day(account, 1, day=day, rows=rows, assets=assets))
+    return home
+
+
+def test_network_that_no_asset_lists_is_null_and_named(traffic: Home) -> None:
+    with asking(traffic) as ask:
+        body, one = ask(), ask(filter='cluster:"cluster-1"')
+        of_nodes = ask(filter='node:"n1"')
+    assert (body["total"]["network_cost"], body["rows"][0]["network_cost"]) == (None, None)
+    assert body["not_measured"] == ["network_cost"]
+    assert body["total"]["external_cost"] == 0
+    assert lacks(body) == {"network": "the total lacks 6.00 USD of network, which no asset lists"}
+    assert lacks(one) == {"network": "the total lacks 3.00 USD of network, which no asset lists"}
+    (issue,) = one["issues"]
+    assert (issue["accounts"], issue["days"], issue["start"][:10], issue["end"][:10]) == (
+        [ONE],
+        2,
+        "2026-11-20",
+        "2026-11-22",
+    )
+    assert (of_nodes["total"]["network_cost"], lacks(of_nodes)) == (None, {})
+
+
+def test_network_that_assets_list_on_some_days_lacks_the_rest(traffic: Home) -> None:
+    assets = [node("n1", DAY, 9_000_000), network(DAY, 1_500_000)]
+    traffic.store(cluster_day(ONE, 2, rows=charged(DAY, 9_000_000, 1_500_000), assets=assets))
+    with asking(traffic) as ask:
+        body = ask(filter='cluster:"cluster-1"')
+    assert (body["total"]["network_cost"], body["not_measured"]) == (1.5, [])
+    assert lacks(body) == {"network": "the total lacks 1.50 USD of network, which no asset lists"}
+
+
+def test_bill_that_assets_list_lacks_nothing(traffic: Home) -> None:
+    for account in (ONE, TWO):
+        for day in (DAY, NEXT_DAY):
+            traffic.store(
+                cluster_day(account, 2, day=day, rows=charged(day, 9_000_000, 0), assets=[node("n1", day, 9_000_000)])
+            )
+    with asking(traffic) as ask:
+        body = ask()
+    assert (body["total"]["network_cost"], body["not_measured"], body["issues"]) == (0, [], [])
 
 
 def test_without_data_the_total_is_unknown(home: Home) -> None:

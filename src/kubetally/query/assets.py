@@ -12,6 +12,10 @@ from kubetally.domain.collection import ASSETS_DAMAGED, CoveredDay
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import round_amount
 from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.filter import Filter
+from kubetally.domain.question.mention import OF_ACCOUNTS
+from kubetally.domain.question.partial import conditions_of
+from kubetally.domain.window import Window
 from kubetally.ledger.ports.lake import AssetScans, StoredRows
 from kubetally.query.accounts import Accounts, for_currency
 from kubetally.query.comparison import ledger_changes
@@ -19,6 +23,7 @@ from kubetally.query.issues import issues_of_errors, issues_of_snapshot, unmeasu
 from kubetally.query.no_match import issues_of_no_row
 from kubetally.query.reader import LedgerReader
 from kubetally.query.snapshot import Snapshot
+from kubetally.query.unlisted import Unlisted, unlisted_costs, unlisted_issue
 
 if TYPE_CHECKING:
     from ibis import ir
@@ -39,7 +44,9 @@ class AssetReports:
         return Prepared(digest, partial(self._report, snapshot, question))
 
     def _report(self, snapshot: Snapshot, question: AssetQuestion) -> AssetReport:
-        rows = sorted(self._rows(snapshot, question), key=_highest_first)
+        found, listed = self._read_sums(snapshot, question)
+        rows = sorted(found, key=_highest_first)
+        unlisted = self._unlisted(snapshot, question.window, listed)
         damaged = [day for day in snapshot.readable if day.last_error and day.last_error[0] == ASSETS_DAMAGED]
         readable = snapshot.readable
         unknown = frozenset(
@@ -52,18 +59,30 @@ class AssetReports:
             bill=Costs(*(sum(row.costs[at] or 0 for row in rows) for at in range(len(Component)))),
             coverage=self._reader.coverage(snapshot, question.window),
             assets_complete=bool(readable) and all(day.assets_complete for day in readable),
-            not_measured=unknown.union(unmeasured_components(snapshot.facts, len(readable))),
+            not_measured=unknown.union(
+                unmeasured_components(snapshot.facts, len(readable)),
+                (its.component for its in unlisted if its.is_whole),
+            ),
             issues=(
                 *([] if rows else issues_of_no_row(snapshot, question.filter)),
+                *(unlisted_issue(its, snapshot.currency) for its in unlisted if _is_of_accounts(question.filter)),
                 *issues_of_snapshot(snapshot, question.filter),
                 *issues_of_errors(damaged),
             ),
         )
 
-    def _rows(self, snapshot: Snapshot, question: AssetQuestion) -> list[AssetRow]:
+    def _unlisted(self, snapshot: Snapshot, window: Window, listed: Mapping[str, Costs]) -> list[Unlisted]:
+        """What the bill of the days has beyond all their assets, whatever the filter on assets."""
+        first, end, ids = window.start.date(), window.end.date(), list(snapshot.accounts)
+        days = _days_of(snapshot)
+        balances = self._reader.stores.coverage.balances(first, end=end, account_ids=ids) if days else {}
+        return list(unlisted_costs(days, balances, listed))
+
+    def _read_sums(self, snapshot: Snapshot, question: AssetQuestion) -> tuple[list[AssetRow], dict[str, Costs]]:
+        """The rows, and what all assets cost, whether they pass the filter or not, by id of the collection."""
         scans = self._scans(snapshot)
         if not scans.scans:
-            return []
+            return [], {}
         from kubetally.query.groups import MAX_GROUPS, check_groups
 
         engine = self._reader.engine
@@ -73,14 +92,14 @@ class AssetReports:
             filtered = _filter_rows(rows, question, snapshot)
             table = engine.run(_sum_groups(filtered, question).limit(MAX_GROUPS + 1))
             check_groups(table.num_rows)
-            return _read(table, question, snapshot.accounts)
+            return _read(table, question, snapshot.accounts), _read_costs(engine.run(_sum_collections(rows)))
         finally:
             if local is not None:
                 local.release()
 
     def _scans(self, snapshot: Snapshot) -> AssetScans:
         """The files of the assets of the snapshot's collections."""
-        days = [day for day in snapshot.readable if day.currency == snapshot.currency and _has_assets(day)]
+        days = _days_of(snapshot)
         stored = [StoredRows(day.collection_id or "", day.account_id, day.day, day.is_running) for day in days]
         scans = self._reader.stores.lake.asset_scans(stored, frozenset(snapshot.accounts))
         if any(day.assets_complete and day.collection_id in scans.without for day in days):
@@ -88,9 +107,18 @@ class AssetReports:
         return scans
 
 
-def _has_assets(day: CoveredDay) -> bool:
-    """Whether the assets of a stored day are readable as far as known."""
-    return day.last_error is None or day.last_error[0] != ASSETS_DAMAGED
+def _days_of(snapshot: Snapshot) -> list[CoveredDay]:
+    """The stored days whose assets are readable as far as known."""
+    return [
+        day
+        for day in snapshot.readable
+        if day.currency == snapshot.currency and (day.last_error is None or day.last_error[0] != ASSETS_DAMAGED)
+    ]
+
+
+def _is_of_accounts(condition: Filter) -> bool:
+    """Whether a filter leaves out whole accounts and no assets of the others."""
+    return all(part.field in OF_ACCOUNTS for part in conditions_of(condition))
 
 
 def _table_of(parts: Sequence["ir.Table"]) -> "ir.Table":
@@ -137,6 +165,23 @@ def _sum_groups(rows: "ir.Table", question: AssetQuestion) -> "ir.Table":
     if not question.group:
         sums |= {name: rows[name].max() for name in ATTRIBUTES}
     return rows.group_by(**keys).agg(**sums)
+
+
+def _sum_collections(rows: "ir.Table") -> "ir.Table":
+    from kubetally.query.sums import COSTS
+
+    return rows.group_by(rows.collection_id).agg(**{name: rows[name].sum() for name in COSTS})
+
+
+def _read_costs(table: Any) -> dict[str, Costs]:
+    from kubetally.query.sums import COSTS, columns
+
+    read = columns(table)
+    costs = zip(*(read[name] for name in COSTS), strict=True)
+    return {
+        id_: Costs(*(amount or 0 for amount in amounts))
+        for id_, amounts in zip(read["collection_id"], costs, strict=True)
+    }
 
 
 def _read(table: Any, question: AssetQuestion, accounts: Accounts) -> list[AssetRow]:
