@@ -454,6 +454,10 @@ class CoverageInMemory:
     def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         return sums_of(self._all_held(first, end, account_ids))
 
+    def stored_days(self, account_ids: Iterable[str]) -> StoredDays:
+        days = [collection.day for collection in self._all_held(date.min, date.max, account_ids)]
+        return StoredDays(len(days), min(days, default=None), max(days, default=None))
+
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
         days: dict[str, list[date]] = {}
         for collection in self._all_held(date.min, date.max, None):

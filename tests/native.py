@@ -34,14 +34,15 @@ ONE, TWO = account_id(1), account_id(2)
 
 
 class Home:
-    """Two accounts with a stored day each, and the API on them."""
+    """Two accounts with a stored day each, or none, and the API on them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_collected: bool = True) -> None:
         self.lake, self.coverage = DeltaLake(str(folder / "lake")), CoverageInMemory()
         self.accounts = AccountsInMemory([account(1, "http://one.test"), account(2, "http://two.test")])
         self.retention, self.clock = timedelta(days=400), FixedClock()
-        self.days = [cluster_day(each, collected_at=COLLECTED) for each in (ONE, TWO)]
-        self.store(*self.days)
+        self.days = [cluster_day(each, collected_at=COLLECTED) for each in (ONE, TWO)] if is_collected else []
+        if is_collected:
+            self.store(*self.days)
 
     def store(self, *days: CollectedDay) -> None:
         self.coverage.intend([day.collection for day in days])

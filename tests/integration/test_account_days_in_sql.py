@@ -132,13 +132,13 @@ def test_the_days_of_a_removed_account_are_deleted_and_no_others(meta: Metadata)
     put(meta, 2, "second", ASSUMED)
     put(meta, 3, "of-another", ASSUMED, account_id=B)
     meta.coverage.note_history(A, DAY, meta.coverage.collections(A, DAY, end=NEXT)[0].collected_at)
-    assert meta.days.stored(A) == StoredDays(1, DAY, DAY)
+    assert meta.coverage.stored_days([A]) == StoredDays(1, DAY, DAY)
     with pytest.raises(RequestError, match="accounts remove prod"):
         meta.days.purge(A)
-    assert meta.days.stored(A).count == 1
+    assert meta.coverage.stored_days([A]).count == 1
     meta.accounts.remove(A)
     assert meta.days.purge(A) == 1
-    assert meta.days.stored(A) == StoredDays(0, None, None)
+    assert meta.coverage.stored_days([A]) == StoredDays(0, None, None)
     assert (held(meta), meta.coverage.days(DAY, end=NEXT, account_ids=[A]), meta.coverage.history_begins(A)) == (
         {},
         [],

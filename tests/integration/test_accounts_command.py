@@ -784,7 +784,7 @@ def test_an_account_is_updated_by_name_or_id_and_renamed(home: Home) -> None:
 def test_an_account_that_is_not_there_exits_2(home: Home, command: str) -> None:
     done = home.call("accounts", command, "prod", *(("--tenant", "t") if command == "update" else ()))
     assert (done.code, done.out) == (2, "")
-    assert "there is no account 'prod'" in done.err
+    assert "there is no account 'prod': add it with `kubetally accounts add NAME --url URL`" in done.err
 
 
 def test_an_update_of_nothing_exits_2(home: Home) -> None:

@@ -412,6 +412,15 @@ def test_statuses_agree_with_days(coverage: Coverage, clock: SetClock) -> None:
     assert not status.has_costs
 
 
+def test_stored_days_are_counted_over_accounts(coverage: Coverage) -> None:
+    assert coverage.stored_days(["a", "b"]) == coverage.stored_days([]) == StoredDays(0, None, None)
+    keep(coverage, 1, collection("a1"), collection("b1", "b", END), collection("c1", "c", LAST))
+    coverage.intend([collection("pending", day=LAST)])
+    coverage.failed("a", LAST, NOW, code=NO_DATA, message="nothing")
+    assert coverage.stored_days(["a", "b"]) == StoredDays(2, DAY, END)
+    assert coverage.stored_days(["a"]) == StoredDays(1, DAY, DAY)
+
+
 def test_days_of_earlier_lakes_are_counted_by_account(coverage: Coverage) -> None:
     assert collection("new").lake_version == 2
     old = {"lake_version": LAKE_VERSION - 1}

@@ -98,7 +98,10 @@ def test_replaced_figure_is_explained_as_of_then(home: Home, upstream: tuple[Ups
         (("--window", "23h"), "whole UTC days"),
         (("--filter", "pod:"), "--filter: the filter can't be read at position 4"),
         (("--component", "disk"), "'disk'"),
-        (("--day", "2026-11-10"), "kubetally backfill aurora"),
+        (
+            ("--day", "2026-11-10"),
+            "aurora: no day of 10 Nov 2026 UTC is stored, but of 20-22 Nov 2026 UTC: `kubetally backfill` collects",
+        ),
         (("--day", "2026-11-20", "--as-of", "2999-01-01"), "--as-of 2999-01-01T00:00:00Z is in the future"),
     ],
 )
@@ -106,6 +109,13 @@ def test_bad_question_says_what_to_do(stored: Home, args: tuple[str, ...], words
     done = stored.call("explain", "aurora", *args)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
+
+
+def test_account_without_any_day_asks_for_collecting(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    added(home, upstream[1])
+    done = home.call("explain", "aurora", *FIGURE)
+    assert (done.code, done.out) == (2, "")
+    assert "error: aurora: nothing is collected yet: `kubetally serve` stores the first days within minutes" in done.err
 
 
 def test_day_stored_after_the_instant_asks_for_a_later_one(home: Home, upstream: tuple[Upstream, Served]) -> None:

@@ -238,11 +238,20 @@ def test_commands_explain_missing_accounts_and_days(home: Home, upstream: tuple[
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"error: no accounts in sqlite:///{home.folder}/kubetally.db")
     added(home, server)
-    assert "kubetally collect aurora" in home.call("coverage").out
+    assert "nothing was collected yet: kubetally collect aurora" in home.call("coverage").out
     done = home.call("coverage", "--start", "2099-01-01", "--end", "2099-01-03")
     assert (done.code, "is in the future (now 20" in done.err) == (2, True)
     done = home.call("backfill", "aurora", "--from", "2099-01-01", "--to", "2099-01-03")
     assert (done.code, "is in the future" in done.err) == (2, True)
+
+
+def test_calendar_before_all_stored_days_names_these(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    added(home, upstream[1])
+    backfill(home)
+    shown = home.call("coverage", "--start", "2026-11-01", "--end", "2026-11-03").out
+    words = "is stored, but of 20-22 Nov 2026 UTC: `kubetally backfill` collects earlier days"
+    assert f"no day of 1-2 Nov 2026 UTC {words}" in shown
+    assert "nothing was collected" not in shown
 
 
 def test_unusable_lake_is_reported_before_any_request(home: Home, upstream: tuple[Upstream, Served]) -> None:

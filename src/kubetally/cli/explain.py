@@ -22,6 +22,7 @@ from kubetally.cli.options import (
 from kubetally.cli.start import start as start_up
 from kubetally.domain.component import Component
 from kubetally.domain.errors import NotFound
+from kubetally.domain.issues import IssueKind
 from kubetally.domain.question.cost_question import Idle
 from kubetally.domain.question.filter import AllOf, Condition, Field, Filter, Op
 from kubetally.domain.question.v2 import parse_v2
@@ -31,6 +32,8 @@ from kubetally.domain.words import component_word, window_words
 if TYPE_CHECKING:
     from kubetally.domain.account import Account
     from kubetally.domain.explanation import Explanation
+
+_WITHOUT_DAYS = (IssueKind.NOTHING_COLLECTED, IssueKind.WINDOW_WITHOUT_DATA)
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,10 @@ def _check_data(explanation: "Explanation", account: "Account") -> None:
     if report.coverage.hours_covered:
         return
     days, as_of = window_words(report.window), report.question.as_of
-    if as_of is None:
+    causes = [issue.message for issue in report.issues if issue.kind in _WITHOUT_DAYS]
+    if as_of is None and causes:
+        message = f"{account.name}: {causes[0]}"
+    elif as_of is None:
         message = (
             f"no day of {account.name!r} is stored for {days}: collect it with `kubetally backfill {account.name}`, or "
             f"see `kubetally coverage {account.name}`"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from kubetally.domain.account import AnyAccount, ListedAccount
+from kubetally.domain.account import AnyAccount, ListedAccount, StoredDays
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import NO_DATA, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
@@ -50,6 +50,7 @@ class AccountCoverage:
     """The known days of an account; `begins` is the first day that its source has.
 
     missing: issues about missing data of stored days, by the collection's id.
+    stored: days of whatever window; None where `days` has some.
     details: None unless they were asked for.
     """
 
@@ -58,6 +59,7 @@ class AccountCoverage:
     begins: date | None
     missing: Mapping[str, Sequence[Issue]] = field(default_factory=dict)
     details: CoverageDetails | None = None
+    stored: StoredDays | None = None
 
     def missing_on(self, day: DayStatus | CoveredDay) -> Sequence[Issue]:
         """What a stored day lacks."""

@@ -19,6 +19,7 @@ class IssueKind(StrEnum):
     ANSWER_INCOMPLETE = "answer_incomplete"
     NOT_ASKED = "not_asked"
     NOT_HELD = "not_held"
+    NOTHING_COLLECTED = "nothing_collected"
     SAMPLES_MISSING = "samples_missing"
     NODE_INCOMPLETE = "node_incomplete"
     USAGE_MISSING = "usage_missing"
@@ -66,6 +67,7 @@ MISSING_DATA = frozenset(
         IssueKind.ANSWER_INCOMPLETE,
         IssueKind.NOT_ASKED,
         IssueKind.NOT_HELD,
+        IssueKind.NOTHING_COLLECTED,
         IssueKind.SAMPLES_MISSING,
         IssueKind.NODE_INCOMPLETE,
         IssueKind.USAGE_MISSING,

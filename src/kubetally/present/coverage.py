@@ -8,6 +8,7 @@ from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CoveredDay, DaySt
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.coverage import AccountCoverage, CoverageDetails, DayKind
 from kubetally.domain.issues import Issue
+from kubetally.domain.missing_days import no_day_words
 from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.window import DAY, Window, rfc3339
 from kubetally.present.days import day_spans, days_words, without_day
@@ -67,8 +68,15 @@ def _print_account(out: "Console", account: AccountCoverage, window: Window) -> 
     for problem, days in _problems(account).items():
         say(out, f"  {day_spans(days)}: {problem}", indent=4)
     if not account.days:
-        say(out, f"  nothing was collected yet: kubetally collect {account.account.name}", indent=4)
+        say(out, f"  {_why_no_day(account, window)}", indent=4)
     out.print()
+
+
+def _why_no_day(account: AccountCoverage, window: Window) -> str:
+    stored = account.stored
+    if stored is None or stored.first is None or stored.last is None:
+        return f"nothing was collected yet: kubetally collect {account.account.name}"
+    return no_day_words(window, stored.first, last=stored.last)
 
 
 def _print_calendar(out: "Console", account: AccountCoverage, window: Window) -> None:

@@ -50,6 +50,8 @@ def issues_of_no_row(snapshot: Snapshot, condition: Filter) -> tuple[Issue, ...]
 
 def issues_of_no_account(snapshot: Snapshot, condition: Filter) -> Iterator[Issue]:
     """That no account passes a filter, and the names in it that no account has."""
+    if not snapshot.listed:
+        return
     names = _names_of_accounts(snapshot)
     similar = {
         mention: nearest(mention.value, names[mention.field])

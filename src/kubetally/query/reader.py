@@ -1,12 +1,14 @@
 """Reads what an answer is made of: a snapshot of the ledger, its rows on the engine, and its coverage."""
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
 from kubetally.cache import digest_of
 from kubetally.domain.account import AccountType, ListedAccount
+from kubetally.domain.missing_days import no_stored_day
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.status import Coverage, DayState
 from kubetally.domain.window import Clock, Window, whole_hour
@@ -128,11 +130,21 @@ class LedgerReader(SharedEngine):
 
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
-        return self._snapshots.read(question, self.accounts(), self.clock.now())
+        return self._with_cause(question, self._snapshots.read(question, self.accounts(), self.clock.now()))
 
     def known(self, question: CostQuestion) -> Snapshot:
         """What is known of the days of the window, in whatever currency, without rows. Raises StoreError."""
-        return self._snapshots.known(question, self.accounts(), self.clock.now())
+        return self._with_cause(question, self._snapshots.known(question, self.accounts(), self.clock.now()))
+
+    def _with_cause(self, question: CostQuestion, snapshot: Snapshot) -> Snapshot:
+        """The snapshot; if none of its days is stored, and none was tried, with the issue that says why."""
+        is_known = snapshot.readable or snapshot.known.others or any(day.last_error for day in snapshot.days)
+        has_accounts = any(account.removed_at is None for account in snapshot.listed.values())
+        if is_known or (has_accounts and not snapshot.accounts):  # that no account passes the filter is `no_match`
+            return snapshot
+        stored = self.stores.coverage.stored_days(snapshot.accounts)
+        ids = snapshot.accounts if has_accounts else ()
+        return replace(snapshot, issues=[no_stored_day(question.window, ids, stored, question.as_of)])
 
     def digest(self, snapshot: Snapshot, window: Window) -> str:
         """Equal to an earlier one only if answers about the window are the same."""
@@ -140,6 +152,7 @@ class LedgerReader(SharedEngine):
             window.until(whole_hour(self.clock.now())),
             list(snapshot.accounts.values()),
             list(snapshot.listed.values()),
+            snapshot.issues,
             snapshot.currency,
             snapshot.known.digest,
         )

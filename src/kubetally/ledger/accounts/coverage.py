@@ -49,6 +49,7 @@ def find_coverage(
             ledger.coverage.history_begins(account.id),
             missing,
             CoverageDetails(days[account.id], balances, facts[account.id], not_measured) if with_details else None,
+            None if account.id in statuses else ledger.coverage.stored_days([account.id]),
         )
         for account in clusters
     ]

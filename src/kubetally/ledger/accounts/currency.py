@@ -19,7 +19,7 @@ def change_currency(ledger: Ledger, account: Account, *, currency: str | None, d
     if label is None:
         label, origin = ledger.accounts.organization().currency, CurrencyOrigin.ASSUMED
     with ExitStack() as stack:
-        if ledger.days.stored(account.id).count:
+        if ledger.coverage.stored_days([account.id]).count:
             stack.enter_context(ledger.writer().hold_lease())
         done = ledger.days.relabel(account.id, stated=currency, currency=label, origin=origin)
     assumed = " (assumed)" if origin is CurrencyOrigin.ASSUMED else ""

@@ -10,13 +10,15 @@ from kubetally.ledger.stores import Ledger
 
 def list_removed(ledger: Ledger) -> list[AccountWithDays]:
     """All removed accounts. Raises StoreError."""
-    return [AccountWithDays(account, ledger.days.stored(account.id)) for account in ledger.accounts.removed()]
+    return [
+        AccountWithDays(account, ledger.coverage.stored_days([account.id])) for account in ledger.accounts.removed()
+    ]
 
 
 def find_account(ledger: Ledger, name_or_id: str) -> AccountWithDays:
     """The account of this name or id. Raises AccountNotFound, AmbiguousAccount, StoreError."""
     account = ledger.accounts.find(name_or_id)
-    return AccountWithDays(account, ledger.days.stored(account.id))
+    return AccountWithDays(account, ledger.coverage.stored_days([account.id]))
 
 
 def remove_account(ledger: Ledger, account_id: str) -> list[str]:
@@ -46,7 +48,7 @@ def find_removed(ledger: Ledger, name_or_id: str) -> AccountWithDays:
             f"several accounts have the name {name_or_id!r}: give the id of a removed one, {ids}",
             code="several_removed_accounts",
         )
-    return AccountWithDays(removed[0], ledger.days.stored(removed[0].id))
+    return AccountWithDays(removed[0], ledger.coverage.stored_days([removed[0].id]))
 
 
 def purge_account(ledger: Ledger, account_id: str) -> tuple[int, list[str]]:

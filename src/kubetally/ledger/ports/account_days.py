@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from kubetally.domain.account import StoredDays
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
 
@@ -47,9 +46,6 @@ class Relabelled:
 
 class AccountDays(Protocol):
     """All days of an account in the database. Raises StoreError."""
-
-    def stored(self, account_id: str) -> StoredDays:
-        """The number of stored days, the first and the last."""
 
     def relabel(self, account_id: str, *, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
         """Set the currency that an account states, and relabel its days whose source states none with `currency`.

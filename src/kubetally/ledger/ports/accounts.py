@@ -13,15 +13,17 @@ _SIMILAR_IDS = 0.8  # ids are alike by chance: all have four dashes and the same
 
 
 class AccountNotFound(NotFound):
-    """No account has this name or id. `names`, `ids`: those of existing accounts, to suggest one."""
+    """No account has this name or id. `names`, `ids`: those of existing accounts, to suggest one; None if unknown."""
 
     code = "account_not_found"
 
-    def __init__(self, name: str, *, names: Iterable[str] = (), ids: Iterable[str] = ()) -> None:
-        self.name = name
-        self.nearest = (nearest(name, names) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_MAX_NAMED]
+    def __init__(self, name: str, *, names: Sequence[str] | None = None, ids: Iterable[str] = ()) -> None:
+        self.name, hint = name, "`kubetally accounts list` lists all"
+        if names is not None and not names:
+            hint = "add it with `kubetally accounts add NAME --url URL`"
+        self.nearest = (nearest(name, names or ()) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_MAX_NAMED]
         meant = did_you_mean([repr(other) for other in self.nearest])
-        super().__init__(f"there is no account {name!r}{meant}: `kubetally accounts list` lists all")
+        super().__init__(f"there is no account {name!r}{meant}: {hint}")
 
 
 def organization_not_found(name: str) -> NotFound:

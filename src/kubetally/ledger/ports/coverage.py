@@ -168,6 +168,9 @@ class Coverage(Protocol):
     def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         """The unmeasured components and issues of stored days, counted by account and kind."""
 
+    def stored_days(self, account_ids: Iterable[str]) -> StoredDays:
+        """How many days of these accounts are stored, together, and which is the first and which the last."""
+
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
         """The stored days with columns of an earlier version of the lake, by account."""
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
-from kubetally.domain.account import StoredDays
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.account_days import CurrencyConflict, Relabelled, account_is_active
@@ -35,13 +34,6 @@ class SqlAccountDays(SqlStore):
     def __init__(self, engine: Engine, clock: Clock) -> None:
         super().__init__(engine)
         self._clock = clock
-
-    def stored(self, account_id: str) -> StoredDays:
-        question = select(func.count(), func.min(COVERAGE.c.day), func.max(COVERAGE.c.day)).where(
-            COVERAGE.c.account_id == account_id, COVERAGE.c.collection_id.is_not(None)
-        )
-        with self._reads() as connection:
-            return StoredDays(*connection.execute(question).one())
 
     def relabel(self, account_id: str, *, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
         with self._writes() as connection:

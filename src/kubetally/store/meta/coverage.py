@@ -39,6 +39,7 @@ from kubetally.store.meta.coverage_queries import (
     read_days,
     read_days_of_earlier_lakes,
     read_progress,
+    read_stored_days,
 )
 from kubetally.store.meta.current_collections import is_lost, label_as_stated, make_current
 from kubetally.store.meta.engine import SqlStore
@@ -236,6 +237,10 @@ class SqlCoverage(SqlStore):
     def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         with self._reads() as connection:
             return read_sums(connection, first, end=end, account_ids=account_ids)
+
+    def stored_days(self, account_ids: Iterable[str]) -> StoredDays:
+        with self._reads() as connection:
+            return read_stored_days(connection, account_ids)
 
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
         with self._reads() as connection:

@@ -82,6 +82,13 @@ def read_days(
     return _covered_days(connection.execute(question).all(), now)
 
 
+def read_stored_days(connection: Connection, account_ids: Iterable[str]) -> StoredDays:
+    """How many days of these accounts are stored, together, and which is the first and which the last."""
+    is_stored = (COVERAGE.c.account_id.in_(list(account_ids)), COVERAGE.c.collection_id.is_not(None))
+    question = select(func.count(), func.min(COVERAGE.c.day), func.max(COVERAGE.c.day)).where(*is_stored)
+    return StoredDays(*connection.execute(question).one())
+
+
 def read_days_of_earlier_lakes(connection: Connection, lake_version: int) -> Mapping[str, StoredDays]:
     """The days that hold whose rows were written with an earlier version of the lake's columns, by account.
 

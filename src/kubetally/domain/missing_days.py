@@ -1,0 +1,41 @@
+"""Why an answer from stored days has no day, and what to do."""
+
+from collections.abc import Collection
+from datetime import date, datetime
+
+from kubetally.domain.account import StoredDays
+from kubetally.domain.collection import window_of
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.window import Window, rfc3339
+from kubetally.domain.words import period_words
+
+NO_ACCOUNTS = "there are no accounts: add one with `kubetally accounts add NAME --url URL`"
+_NOTHING_YET = (
+    "nothing is collected yet: `kubetally serve` stores the first days within minutes, `kubetally collect` at once"
+)
+
+
+def no_stored_day(
+    window: Window, account_ids: Collection[str], stored: StoredDays, as_of: datetime | None = None
+) -> Issue:
+    """The issue of an answer without any stored day.
+
+    account_ids: of those that the answer is about; none if there is no account at all. stored: their days in whatever
+    window, stored now.
+    """
+    about = {"accounts": sorted(account_ids)}
+    if stored.first is None or stored.last is None:
+        message = _NOTHING_YET if account_ids else NO_ACCOUNTS
+        return Issue(IssueKind.NOTHING_COLLECTED, message, facts=about)
+    message = no_day_words(window, stored.first, last=stored.last)
+    if as_of is not None:
+        message = f"no day of {period_words(window)} was stored at {rfc3339(as_of)}: use a later instant"
+    days = len(account_ids) * len(window.dates())
+    return Issue(IssueKind.WINDOW_WITHOUT_DATA, message, window=window, facts={**about, "days": days})
+
+
+def no_day_words(window: Window, first: date, *, last: date) -> str:
+    """That no day of a window is stored. first, last: of the stored days."""
+    stored = Window(window_of(first).start, window_of(last).end)
+    what = "backfill` collects earlier days" if window.start < stored.start else "collect` collects what is due"
+    return f"no day of {period_words(window)} is stored, but of {period_words(stored)}: `kubetally {what}"
