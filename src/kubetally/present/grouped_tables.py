@@ -17,11 +17,10 @@ from kubetally.domain.words import component_word, name_some, period_words, wind
 from kubetally.present.grid import Grid
 from kubetally.present.rounding import round_table
 from kubetally.present.screen import console, print_grid, say
-from kubetally.present.text import UNKNOWN, currency_words, hours_of, money, percent, status_words
+from kubetally.present.text import UNKNOWN, currency_words, hours_of, money, percent, status_words, zero_words
 
 _TOTAL, _LINE = "bold", "dim"
 _MAX_NAMES = 5
-_REASONS = 1 + len(Change._fields)
 
 
 def print_grouped(
@@ -29,7 +28,8 @@ def print_grouped(
 ) -> None:
     """The report of one or more clusters. names: of these by id. words: what is asked beside window and group.
 
-    Rows that cost nothing are counted, not printed. quiet: without the note on rounding.
+    Rows that cost nothing are counted, not printed; columns without a cost are named below the table.
+    quiet: without the note on rounding.
     """
     out = console()
     _print_heading(out, report.question.group, len(names), words)
@@ -37,8 +37,15 @@ def print_grouped(
     lines, rows = arrange_report(report, DEFAULT_ORDER, top)
     both = [*sorted(rows, key=lambda row: row.kind == REST), *lines]
     printed = [row for row in both if any(row.costs) or row.kind == REST]
-    grid = None if report.status is Status.NO_DATA else _grid(report, both, printed)
-    left_out = len(both) - len(printed) if report.question.group else 0
+    # A row of one component says which in its key.
+    is_by_component = any(row.component for row in both)
+    shown = [part for part in Component if not is_by_component and any(row.costs.of(part) for row in both)]
+    zero = {*Component} - {*shown} - report.not_measured if shown else set()
+    grid = None if report.status is Status.NO_DATA else _grid(report, both, printed, shown)
+    left_out = _left_out(
+        [component_word(part) for part in Component if part in zero],
+        len(both) - len(printed) if report.question.group else 0,
+    )
     _print_rest(out, grid, left_out, report.issues, names, quiet=quiet)
 
 
@@ -54,14 +61,15 @@ def print_comparison(
     lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, top)
     both = [*rows, *lines] if group else []
     printed = [row for row in both if any((row.before != 0, row.now != 0, *row.counted)) or row.kind == REST]
-    _print_rest(
-        out,
-        _comparison_grid(comparison, printed),
-        len(both) - len(printed),
-        comparison.issues,
-        names,
-        quiet=quiet,
-    )
+    total = comparison.total
+    shown = [
+        reason
+        for at, reason in enumerate(Change._fields)
+        if total.change is None or any(row.counted[at] for row in (*both, total))
+    ]
+    grid = _comparison_grid(comparison, printed, shown)
+    left_out = _left_out([reason for reason in Change._fields if reason not in shown], len(both) - len(printed))
+    _print_rest(out, grid, left_out, comparison.issues, names, quiet=quiet)
 
 
 def _print_heading(out: Console, group: Sequence[Dimension], clusters: int, words: Sequence[str]) -> None:
@@ -81,14 +89,19 @@ def _print_period(out: Console, report: CostReport, words: str = "") -> None:
 
 
 def _print_rest(
-    out: Console, grid: Grid | None, left_out: int, issues: Iterable[Issue], names: Mapping[str, str], *, quiet: bool
+    out: Console,
+    grid: Grid | None,
+    left_out: Iterable[str],
+    issues: Iterable[Issue],
+    names: Mapping[str, str],
+    *,
+    quiet: bool,
 ) -> None:
-    """The table, if there is one, and the notes below it. left_out: rows that cost nothing."""
+    """The table, if there is one, and the notes below it. left_out: what of it is not printed, in words."""
     if grid is not None:
         print_grid(out, grid)
-    if left_out:
-        rows = "1 row that costs" if left_out == 1 else f"{left_out:,} rows that cost"
-        say(out, f"  left out: {rows} nothing; --format json and csv have all rows", indent=4)
+        for words in left_out:
+            say(out, f"  {words}", indent=4)
     for note in dict.fromkeys(_note(issue, names) for issue in issues):
         say(out, f"  {note}", indent=4)
     out.print()
@@ -96,30 +109,38 @@ def _print_rest(
         say(out, "Figures are rounded on screen; --format json and csv have all six decimals.", style="dim")
 
 
-def _comparison_grid(comparison: Comparison, both: Sequence[ComparedRow]) -> Grid:
+def _left_out(columns: Iterable[str], rows: int) -> Iterator[str]:
+    """The columns that are zero in all rows, and how many rows cost nothing."""
+    if (words := zero_words(columns)) is not None:
+        yield words
+    if rows:
+        many = "1 row that costs" if rows == 1 else f"{rows:,} rows that cost"
+        yield f"left out: {many} nothing; --format json and csv have all rows"
+
+
+def _comparison_grid(comparison: Comparison, both: Sequence[ComparedRow], shown: Sequence[str]) -> Grid:
     """Costs of both periods, the change, and why it changed; the reasons of a row add up as they are printed.
 
-    both: rows and lines.
+    both: rows and lines. shown: the reasons.
     """
     group = comparison.question.costs.group
-    grid = Grid([dimension.asked for dimension in group] or [""], ["before", "now", "change", *Change._fields])
+    grid = Grid([dimension.asked for dimension in group] or [""], ["before", "now", "change", *shown])
+    places = [Change._fields.index(reason) for reason in shown]
+
+    def figures(row: ComparedRow, reasons: Sequence[int]) -> list[str]:
+        why = [sum(row.counted), *(reasons[at] for at in places)]
+        return [*map(money, (row.before, row.now)), *(UNKNOWN if row.change is None else money(its) for its in why)]
+
     for row, reasons in zip(both, round_table([row.counted for row in both]), strict=True):
-        grid.add(_names(row, group), _compared_figures(row, reasons), style=_LINE if _is_line(row) else "")
+        grid.add(_names(row, group), figures(row, reasons), style=_LINE if _is_line(row) else "")
     grid.rule()
-    grid.add(["total"], _compared_figures(comparison.total, comparison.total.counted), style=_TOTAL)
+    grid.add(["total"], figures(comparison.total, comparison.total.counted), style=_TOTAL)
     return grid
 
 
-def _compared_figures(row: ComparedRow, reasons: Sequence[int]) -> list[str]:
-    why = [None] * _REASONS if row.change is None else [sum(row.counted), *reasons]
-    return [*map(money, (row.before, row.now, *why))]
-
-
-def _grid(report: CostReport, both: Sequence[CostRow], printed: Sequence[CostRow]) -> Grid:
+def _grid(report: CostReport, both: Sequence[CostRow], printed: Sequence[CostRow], shown: Sequence[Component]) -> Grid:
     """The printed rows and lines, and the total of each step and of all. both: all rows and lines."""
-    # A row of one component says which in its key, and has no hours.
-    is_by_component = any(row.component for row in both)
-    shown = [part for part in Component if not is_by_component and any(row.costs.of(part) for row in both)]
+    is_by_component = any(row.component for row in both)  # such rows have no hours
     names = [dimension.asked for dimension in report.question.group]
     ratios = [] if is_by_component else ["CPU eff.", "RAM eff."]
     grid = Grid(["from"] * bool(report.steps) + names or [""], ["total", *map(component_word, shown), *ratios])

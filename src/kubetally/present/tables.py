@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -34,6 +35,7 @@ from kubetally.present.text import (
     percent,
     savings_in_words,
     status_words,
+    zero_words,
 )
 from kubetally.present.verification import Verification, verify
 
@@ -209,9 +211,14 @@ def _print_causes(out: Console, checked: Verification, differences: Mapping[Comp
 
 
 def _print_breakdown(out: Console, costs: ClusterReport, by: DetailLevel) -> None:
-    """Groups and lines by component; lines and totals have the figures of the balance, and groups add up to them."""
+    """Groups and lines by component; lines and totals have the figures of the balance, and groups add up to them.
+
+    Components without a cost are named below.
+    """
     groups, checked = costs.by(*GROUPS[by]), verify(costs, 0)
-    balance = balance_table(checked)
+    whole = balance_table(checked)
+    shown = [part for part in whole.rows if any(row.costs.of(part) for row in (*groups, *costs.lines))]
+    balance = replace(whole, rows={part: whole.rows[part] for part in shown})
     cells = rounded_groups(groups, balance)
     names = ["namespace"] if by is DetailLevel.NAMESPACE else ["namespace", "controller", "pods"]
     grid = Grid(names, ["total", *map(component_word, balance.rows), "CPU eff.", "RAM eff."])
@@ -225,6 +232,9 @@ def _print_breakdown(out: Console, costs: ClusterReport, by: DetailLevel) -> Non
     total = [balance.total[0], *(row[0] for row in balance.rows.values())]
     grid.add(["total"], [*map(money, total), *_ratios(costs.efficiency)], style=_TOTAL)
     print_grid(out, grid)
+    zero = [part for part in Component if part not in shown and part not in costs.not_measured]
+    if shown and (words := zero_words(map(component_word, zero))) is not None:
+        say(out, f"  {words}", indent=4)
     _print_causes(out, checked, balance.differences)
     if costs.legacy is not None and costs.legacy.total is not None:
         say(out, _old_sums(costs, costs.legacy), indent=2)

@@ -1,6 +1,6 @@
 """Costs in words, the same on a terminal and on a page. Money is rounded here, and nowhere before."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kubetally.domain.component import Component
@@ -41,6 +41,12 @@ def money(micros: int | None) -> str:
 def percent(ratio: float | None) -> str:
     """`76 %`; a dash without a ratio."""
     return UNKNOWN if ratio is None else f"{ratio * 100:.0f} %"
+
+
+def zero_words(columns: Iterable[str]) -> str | None:
+    """`GPU, external: 0 everywhere`: the columns that a table leaves out; None of none."""
+    names = ", ".join(columns)
+    return f"{names}: 0 everywhere" if names else None
 
 
 def hours_of(costs: CostReport) -> str:

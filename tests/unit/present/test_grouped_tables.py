@@ -67,7 +67,8 @@ def shown(*micros: int) -> list[Decimal]:
 
 def figures(out: str, heading: str) -> tuple[list[list[Decimal]], list[Decimal]]:
     """The amounts of the rows of a table, and those of its last total."""
-    table = out.partition(heading)[2].partition("\n\n")[0].partition("\n  left out")[0].splitlines()[1:]
+    below = out.partition(heading)[2].partition("\n\n")[0].splitlines()[1:]
+    table = [line for line in below if not line.startswith("  ")]
     amounts = [[Decimal(cell) for cell in line.split() if "." in cell] for line in table]
     return [its for its in amounts[:-1] if its], amounts[-1]
 
@@ -92,8 +93,8 @@ def test_totals_are_true_and_rows_add_up_as_printed(
 def test_rows_that_cost_nothing_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [row(0, (7_000_000,)), row(1, (0,)), row(2, (5, -5)), row(3, (0,))]
     print_grouped(report(rows, [row(0, (0,), Kind.DIFFERENCE)]), None, {"a": "a"}, quiet=True)
-    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[3:] if line]
-    assert names == ["team-0", "team-2", "total", "left"]
+    below = [line for line in capsys.readouterr().out.splitlines()[3:] if line]
+    assert [line.split()[0] for line in below if "everywhere" not in line] == ["team-0", "team-2", "total", "left"]
     print_grouped(report(rows, []), 1, {"a": "a"}, quiet=True)
     out = capsys.readouterr().out
     assert "(3 more)     0.00" in out
@@ -106,6 +107,24 @@ def test_left_out_rows_are_told_in_a_line(capsys: pytest.CaptureFixture[str]) ->
     assert "  left out: 1 row that costs nothing; --format json and csv have all rows\n" in capsys.readouterr().out
     print_grouped(report(rows[:1], []), None, {"a": "a"}, quiet=True)
     assert "left out" not in capsys.readouterr().out
+
+
+def test_columns_without_a_cost_are_named_below(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not those that nobody measured, which a note names; nor any without rows."""
+    print_grouped(report([row(0, (7_000_000, 0, 1))], []), None, {"a": "a"}, quiet=True)
+    heading, *_, words = capsys.readouterr().out.rstrip("\n").splitlines()[2:]
+    assert heading.split() == ["label:team", "total", "CPU", "GPU", "CPU", "eff.", "RAM", "eff."]
+    assert words == "  RAM, volumes, node disks, load balancers, network, shared, external: 0 everywhere"
+    print_grouped(report([row(0, (0,))], []), None, {"a": "a"}, quiet=True)
+    assert "everywhere" not in capsys.readouterr().out
+
+
+def test_reasons_that_nothing_changed_by_are_named_below(capsys: pytest.CaptureFixture[str]) -> None:
+    was, now = report([row(0, (7_000_000,))], []), report([row(0, (7_000_000,)), row(1, (1_000_000,))], [])
+    print_comparison(comparison(was, now), None, {"a": "a"}, quiet=True)
+    out = capsys.readouterr().out
+    assert out.splitlines()[3].split() == ["label:team", "before", "now", "change", "new"]
+    assert "  usage, price, gone: 0 everywhere\n" in out
 
 
 def test_words_of_the_question_are_below_the_heading(capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,9 +217,10 @@ def test_reasons_of_a_change_add_up_as_printed(
     changed = comparison(report(was, [], window=period), report(then, []))
     print_comparison(changed, None, {"a": "a"})
     printed, total = figures(capsys.readouterr().out, "label:team  ")
-    exact = changed.total
+    exact, changes = changed.total, [its.counted for its in changed.rows]
     assert exact.change is not None
-    assert total == shown(exact.before or 0, exact.now or 0, exact.change.total, *exact.change)
+    reasons = [amount for amount, its in zip(exact.change, zip(*changes, strict=True), strict=True) if any(its)]
+    assert total == shown(exact.before or 0, exact.now or 0, exact.change.total, *reasons)
     assert all(change == sum(reasons) for _, _, change, *reasons in printed)
 
 
@@ -216,7 +236,8 @@ def test_comparison_counts_rows_that_cost_nothing(capsys: pytest.CaptureFixture[
     rows = [row(0, (7_000_000,)), row(1, (0,))]
     made = report(rows, [])
     print_comparison(comparison(made, made), None, {"a": "a"}, quiet=True)
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[4:] if line] == ["team-0", "total", "left"]
+    below = [line for line in capsys.readouterr().out.splitlines()[4:] if line]
+    assert [line.split()[0] for line in below] == ["team-0", "total", "usage,", "left"]
     nothing = report([], [], window=Window(START - 2 * DAY, START), hours=0)
     print_comparison(comparison(nothing, made), None, {"a": "a"}, quiet=True)
     out = capsys.readouterr().out
@@ -234,9 +255,10 @@ def test_account_without_data_before_is_a_dash_beside_others(capsys: pytest.Capt
     out = capsys.readouterr().out
     table = [line.split() for line in out.splitlines()[4:8]]
     assert table[:2] == [
-        ["team-0", "5.00", "6.00", "1.00", "0.00", "1.00", "0.00", "0.00"],
-        ["team-1", "-", "7.00", *"-----"],
+        ["team-0", "5.00", "6.00", "1.00", "1.00", "0.00"],
+        ["team-1", "-", "7.00", *"---"],
     ]
-    assert ["total", "5.00", "13.00", "8.00", "0.00", "1.00", "7.00", "0.00"] in table
+    assert ["total", "5.00", "13.00", "8.00", "1.00", "7.00"] in table
+    assert "  usage, gone: 0 everywhere\n" in out
     assert "missing: the period before has no covered hour of 1 account" in out
     assert "[test] (18-19 Nov 2026 UTC)" in out
