@@ -1,7 +1,7 @@
 """What is wrong with the days of an answer, counted over accounts: one issue of each kind."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import chain
@@ -15,6 +15,12 @@ from kubetally.domain.window import Window, hull, joined_spans, known_spans
 from kubetally.domain.words import component_word
 from kubetally.query.no_match import issues_of_no_account
 from kubetally.query.snapshot import Snapshot
+
+_COUNTED: Mapping[IssueKind, str] = {
+    IssueKind.HOURS_NOT_CHECKED: "{days} could not be checked hour by hour: if metrics were lost for some hours, costs "
+    "are too low and nothing else shows it; give the account a Prometheus with --prometheus-url, which shows gaps",
+}
+"""What the kind of an issue means for the reader of the figures, unless its name says so."""
 
 
 def issues_of_snapshot(snapshot: Snapshot, condition: Filter) -> tuple[Issue, ...]:
@@ -46,7 +52,8 @@ def issues_of_facts(facts: Sequence[FactSum], readable: int) -> Iterator[Issue]:
         about = {"accounts": sorted({fact.account_id for fact in same}), "days": days}
         if same[0].is_issue:
             kind = IssueKind(what)
-            yield Issue(kind, f"{kind.value.replace('_', ' ')} on {_days(days)}", None, span, None, about)
+            message = _COUNTED.get(kind, f"{kind.value.replace('_', ' ')} on {{days}}").format(days=_days(days))
+            yield Issue(kind, message, None, span, None, about)
         else:
             message = f"{component_word(Component(what))} was not measured on {days} of {_days(readable)}"
             yield Issue(IssueKind.NOT_MEASURED, message, None, span, what, about)

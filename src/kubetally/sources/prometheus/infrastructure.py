@@ -104,7 +104,7 @@ class _WindowReader:
     async def _read_evidence(self) -> tuple[Presence, MeasuredUsage, list[Issue]]:
         """Families with samples, and the usage that a cost source gets wrong; an issue if they can't be read."""
         presence, usage = Presence({}, None, ()), MeasuredUsage({}, ())
-        what = "hours were not checked for samples"
+        what = "whether metrics were lost within the window could not be checked"
         try:
             presence = await read_presence(self.client, self.selector, self.window, self.ranges)
             what = "the usage of containers that restarted or moved is that of the source"
