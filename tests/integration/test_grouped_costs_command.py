@@ -14,8 +14,10 @@ import pytest
 
 from kubetally.samples.replay import ReplayServer
 from tests.integration.commands import WHOLE, call, run
+from tests.integration.documented import EverlastingSource
 from tests.integration.test_accounts_command import NOBODY, Home
 from tests.integration.upstream import THREE_DAYS
+from tests.served import Served
 
 QUESTIONS = (
     ("cluster", "--step", "day"), ("organization",), ("kind", "--step", "week"), ("component", "--step", "month"),
@@ -254,6 +256,18 @@ def test_periods_may_be_of_any_length_and_say_where_hours_are_missing(stored: Ho
     printed = stored.call("costs", *whole, "--compare-with", "2026-11-19,2026-11-21").out
     assert "before: 19-20 Nov 2026 (2 days, UTC), 24 of 48 h, partial" in printed
     assert "note: the periods cover 1 account unequally" in printed
+
+
+def test_comparison_without_window_is_of_the_days_before_today() -> None:
+    with Served(EverlastingSource().answers) as source:
+        args = ("--url", source.url, "--by", "namespace")
+        for option in (("--compare",), ("--compare-with", "2026-11-20,2026-11-21")):
+            body = grouped(*args, *option)
+            end = datetime.fromisoformat(body["question"]["end"])
+            assert end == datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+            assert end - datetime.fromisoformat(body["question"]["start"]) == timedelta(days=7)
+        asked = grouped(*args, "--compare", "--window", "7d")
+        assert datetime.fromisoformat(asked["question"]["end"]) == end + timedelta(days=1)
 
 
 def test_period_without_answer_is_unknown(replay: ReplayServer) -> None:

@@ -61,7 +61,7 @@ def costs(
       kubetally costs --by namespace --window 2026-10 --compare-with 2026-09
     """
     settings = start_up(quiet=answer.quiet)
-    instant, span = instant_of("--as-of", as_of), window.read()
+    instant, span = instant_of("--as-of", as_of), grouping.read_window(window)
     legacy = infrastructure is Infrastructure.LEGACY_SUM
     if legacy and instant is not None:
         raise RequestError(

@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubetally.cli.answer_file import STDOUT
-from kubetally.cli.options import Format, read_option, window_of
+from kubetally.cli.options import Format, WindowOptions, read_option, window_of
 from kubetally.domain.errors import RequestError
 from kubetally.domain.question.cost_question import GROUPS, CostQuestion, DetailLevel, Idle, Sharing, Split
 from kubetally.domain.question.steps import Step
@@ -67,7 +67,12 @@ Top = Annotated[
     typer.Option("--top", metavar="N", min=1, max=MAX_TOP, help="Print the N dearest rows and the rest as one row."),
 ]
 Compare = Annotated[
-    bool, typer.Option("--compare", help="Compare with the period of the same length before, and say what changed.")
+    bool,
+    typer.Option(
+        "--compare",
+        help="Compare with the period of the same length before, and say what changed. Default window: the seven days "
+        "before today.",
+    ),
 ]
 CompareWith = Annotated[
     str | None,
@@ -121,6 +126,15 @@ class GroupingOptions:
             "--compare-with": self.compare_with,
         }
         return [option for option, value in options.items() if value is not None]
+
+    def read_window(self, options: WindowOptions) -> Window:
+        """The window of the options. Raises InvalidWindow, UnreadableTime."""
+        is_comparison = self.compare or self.compare_with is not None
+        if not is_comparison or options != WindowOptions():
+            return options.read()
+        from kubetally.domain.compare import default_period
+
+        return default_period(datetime.now(UTC))
 
     def question(self, by: str, window: Window, as_of: datetime | None) -> GroupedQuestion:
         """The question that they ask. Raises RequestError, which names the option."""

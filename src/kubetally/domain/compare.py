@@ -16,7 +16,7 @@ from kubetally.domain.question.arrange import Figures, Order, arrange, split_lin
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.report import REST, CostReport, CostRow
-from kubetally.domain.window import Window
+from kubetally.domain.window import DAY, Window, midnight
 
 _MAX_USAGE: Final = 2**53
 """Micros; a greater change says that almost nothing was used before, at a price that means nothing."""
@@ -36,6 +36,11 @@ class CompareQuestion:
     def of_before(self) -> CostQuestion:
         """The same for the period before."""
         return replace(self.of_now(), window=self.before)
+
+
+def default_period(now: datetime) -> Window:
+    """The seven days before today, which is not over: a part of any change would come from its hours to come."""
+    return Window(midnight(now) - 7 * DAY, midnight(now))
 
 
 class Change(NamedTuple):

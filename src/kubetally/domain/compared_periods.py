@@ -20,6 +20,11 @@ class PeriodCosts(NamedTuple):
         return self.report.coverage.hours_covered > 0
 
     @property
+    def has_all_hours(self) -> bool:
+        """Whether all hours are covered that are over."""
+        return self.report.coverage.hours_covered >= self.report.coverage.hours_asked
+
+    @property
     def total(self) -> int | None:
         """Micros of all rows."""
         return self.report.bill.total if self.is_known else None
@@ -49,9 +54,11 @@ def unequal_coverage(before: PeriodCosts, now: PeriodCosts) -> Iterator[Issue]:
     accounts = [id_ for id_ in both if not isclose(before.share_covered(id_), now.share_covered(id_))]
     if accounts:
         window = now.report.window
+        is_due = before.has_all_hours and now.has_all_hours
+        hours = "that are to come; compare windows that end before today" if is_due else "without data"
         message = (
             f"the periods cover {_count(accounts)} unequally, {_hours(before, accounts)} hours before and "
-            f"{_hours(now, accounts)} now: a part of the change comes from hours without data"
+            f"{_hours(now, accounts)} now: a part of the change comes from hours {hours}"
         )
         about = {"accounts": accounts, "days": len(accounts) * sum(1 for _ in window.days())}
         yield Issue(IssueKind.UNEQUAL_COVERAGE, message, None, window, None, about)

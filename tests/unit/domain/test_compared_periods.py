@@ -10,9 +10,11 @@ from kubetally.domain.window import DAY, Window
 from tests.unit.domain.test_compare import BEFORE, NOW, report
 
 
-def period(window: Window, **covered: float) -> PeriodCosts:
-    made = report([], window)
-    return PeriodCosts(replace(made, coverage=replace(made.coverage, hours_covered=sum(covered.values()))), covered)
+def period(window: Window, *, over: float | None = None, **covered: float) -> PeriodCosts:
+    """Covered hours by account. over: hours of the period that are; all of them if None."""
+    made, asked = report([], window), len(covered) * (window.hours if over is None else over)
+    coverage = replace(made.coverage, hours_asked=asked, hours_covered=sum(covered.values()))
+    return PeriodCosts(replace(made, coverage=coverage), covered)
 
 
 def test_accounts_with_hours_missing_in_one_period_are_named() -> None:
@@ -32,6 +34,19 @@ def test_share_of_the_period_decides_where_lengths_differ(hours: float) -> None:
     assert not [*unequal_coverage(period(BEFORE, a=hours), period(longer, a=2 * hours))]
     (issue,) = unequal_coverage(period(BEFORE, a=hours), period(longer, a=hours))
     assert f"1 account unequally, {hours} of 24 hours before and {hours} of 48 now" in issue.message
+
+
+def test_hours_to_come_are_told_from_hours_without_data() -> None:
+    before, words = (
+        period(BEFORE, a=24),
+        "24 of 24 hours before and 12 of 24 now: a part of the change comes from hours ",
+    )
+    (issue,) = unequal_coverage(before, period(NOW, over=12, a=12))
+    assert f"{words}that are to come; compare windows that end before today" in issue.message
+    (issue,) = unequal_coverage(before, period(NOW, over=13, a=12))
+    assert f"{words}without data" in issue.message
+    (issue,) = unequal_coverage(period(BEFORE, a=23), period(NOW, over=12, a=12))
+    assert "hours without data" in issue.message
 
 
 def test_account_of_one_period_is_said_once() -> None:

@@ -1,6 +1,6 @@
 """The parameters of each endpoint of the native API, and the questions that they make."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -10,6 +10,7 @@ from kubetally.domain.compare import COMPARED_FIGURES, LARGEST_CHANGE_FIRST, Com
 from kubetally.domain.question.arrange import COST_FIGURES, DEFAULT_ORDER, Figures, Order, parse_order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.question.top import with_top
+from kubetally.domain.window import Window
 from kubetally.web.v1.group_parameters import (
     ACCOUNT_FILTER,
     ASSET_FILTER,
@@ -28,9 +29,11 @@ from kubetally.web.v1.window_parameters import (
     AS_OF,
     BEFORE_END,
     BEFORE_START,
+    COMPARED_START,
     END,
     START,
     parse_before,
+    parse_compared_days,
     parse_days,
     parse_past,
 )
@@ -48,7 +51,8 @@ _OF_GROUPS: Final[Parameters] = (STEP, ORDER, TOP, IDLE, *SHARE)
 _GROUPED: Final[Parameters] = (*_SHARED, GROUP, *_OF_GROUPS)
 COSTS: Final[Parameters] = (*_GROUPED, LIMIT, CURSOR)
 COMPARE: Final[Parameters] = (
-    *(parameter for parameter in COSTS if parameter not in (STEP, ORDER)),
+    COMPARED_START,
+    *(parameter for parameter in COSTS if parameter not in (START, STEP, ORDER)),
     BEFORE_START,
     BEFORE_END,
     CHANGE_ORDER,
@@ -69,7 +73,7 @@ def parse_costs(query: bytes, now: datetime) -> tuple[CostQuestion, Page]:
 def parse_compare(query: bytes, now: datetime) -> tuple[CompareQuestion, Page]:
     """The question and the page of `compare`. Raises InvalidParameter."""
     values = parse_parameters(query, COMPARE)
-    question, page = _costs_of(values, now, COMPARED_FIGURES, LARGEST_CHANGE_FIRST)
+    question, page = _costs_of(values, now, COMPARED_FIGURES, LARGEST_CHANGE_FIRST, parse_compared_days)
     return CompareQuestion(question, parse_before(values, now, question.window)), page
 
 
@@ -130,10 +134,11 @@ def _costs_of(
     now: datetime,
     figures: Figures = COST_FIGURES,
     default_order: tuple[Order, ...] = DEFAULT_ORDER,
+    parse_window: Callable[[Mapping[str, str], datetime], Window] = parse_days,
 ) -> tuple[CostQuestion, Page]:
     group = GROUP.of(values)
     question = CostQuestion(
-        window=parse_days(values, now),
+        window=parse_window(values, now),
         group=group,
         step=STEP.of(values),
         filter=FILTER.of(values),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from kubetally.domain.compare import default_period
 from kubetally.domain.window import (
     DAY,
     EARLIEST,
@@ -46,14 +47,15 @@ def _whole_day(name: str) -> Callable[[str], datetime]:
     return read
 
 
-START: Final[Parameter[datetime | None]] = Parameter(
-    "start",
-    f"First day, in UTC, not before 1970; at most {MAX_DAYS:,} days; both dates or neither. "
-    "Default: today and the six days before.",
-    _whole_day("start"),
-    None,
-    text(format="date"),
-)
+def _start(default: str) -> Parameter[datetime | None]:
+    meaning = (
+        f"First day, in UTC, not before 1970; at most {MAX_DAYS:,} days; both dates or neither. Default: {default}."
+    )
+    return Parameter("start", meaning, _whole_day("start"), None, text(format="date"))
+
+
+START: Final = _start("today and the six days before")
+COMPARED_START: Final = _start("the seven days before today")
 END: Final[Parameter[datetime | None]] = Parameter(
     "end", "The day after the last one, in UTC.", _whole_day("end"), None, text(format="date")
 )
@@ -81,6 +83,11 @@ def parse_days(values: Mapping[str, str], now: datetime) -> Window:
     if not values.keys() & {START.name, END.name}:
         return parse_window(DEFAULT_WINDOW, now)
     return _window_of(values, now, START, END)
+
+
+def parse_compared_days(values: Mapping[str, str], now: datetime) -> Window:
+    """As `parse_days`, but without both the last seven days that are over. Raises InvalidParameter."""
+    return parse_days(values, now) if values.keys() & {START.name, END.name} else default_period(now)
 
 
 def parse_before(values: Mapping[str, str], now: datetime, window: Window) -> Window:

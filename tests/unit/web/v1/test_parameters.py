@@ -31,6 +31,12 @@ def test_without_dates_the_window_is_the_last_seven_days() -> None:
     assert question.window == parse_window("7d", NOON_AFTER)
 
 
+def test_comparison_without_dates_is_of_days_that_are_over() -> None:
+    question, _ = parse_compare(b"", NOON_AFTER)
+    assert str(question.costs.window) == "2026-11-16T00:00:00Z,2026-11-23T00:00:00Z"
+    assert str(question.before) == "2026-11-09T00:00:00Z,2026-11-16T00:00:00Z"
+
+
 def test_longest_window_may_end_in_the_future() -> None:
     question, _ = parse_costs(ask(start="2016-11-25", end="2026-12-03"), NOON_AFTER)
     assert question.window.end - question.window.start == MAX_DAYS * DAY
