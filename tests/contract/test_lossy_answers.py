@@ -60,7 +60,7 @@ class Stored:
         committer = Committer(LakeWriter(self.lake, self.coverage, LeasesInMemory(), clock))
         accounts = AccountsInMemory([account(1, self._server.url_of("here"))])
         collector = Collector(accounts, self.coverage, reader, committer, clock, linger_seconds=0.05)
-        return await collector.backfill(account_id(1), FIRST, end=END, force=force)
+        return await collector.backfill([account_id(1)], FIRST, end=END, force=force)
 
     def as_an_earlier_version(self) -> None:
         """Take every stored day for whole, as earlier versions did, and measured and examined by none."""

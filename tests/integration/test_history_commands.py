@@ -22,6 +22,16 @@ def test_history_outlives_its_source(home: Home, upstream: tuple[Upstream, Serve
         assert stored["source"]["url"] == live["source"]["url"]
 
 
+def test_backfill_takes_several_accounts(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    for name in ("aurora", "cygnus"):
+        added(home, upstream[1], name)
+    done = home.call("backfill", "aurora", "cygnus", *THREE_DAYS)
+    assert (done.code, "Collected 6 days" in done.out) == (0, True), done.err
+    assert all(costs(home, name)["coverage"]["hours_covered"] == 72 for name in ("aurora", "cygnus"))
+    asked = home.call("backfill", "aurora", "cygnsu", *THREE_DAYS)
+    assert (asked.code, "did you mean 'cygnus'" in asked.err) == (2, True)
+
+
 def test_collecting_twice_changes_nothing(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)

@@ -65,7 +65,7 @@ def client(replay: ReplayServer, tmp_path_factory: pytest.TempPathFactory) -> It
 
 async def _backfill(ledger: Ledger, collector: Collector, savings: SavingsCollector) -> None:
     for name in CLUSTERS:
-        await collector.backfill(name, FIRST, end=END)
+        await collector.backfill([name], FIRST, end=END)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

@@ -86,7 +86,7 @@ def _is_complete(settings: "Settings", report: "Report") -> bool:
 
 
 def backfill(
-    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or id of the account.")],
+    accounts: Annotated[list[str], typer.Argument(metavar="ACCOUNT", help="Names or ids of accounts.")],
     first: From,
     end: To,
     missing: Missing = False,
@@ -97,8 +97,9 @@ def backfill(
     A stored day is replaced only by an answer that is at least as complete.
 
     \b
-    Example:
+    Examples:
       kubetally backfill prod --from 2026-11-01 --to 2026-11-08
+      kubetally backfill prod staging --from 2026-11-01 --to 2026-11-08 --missing
     """
     from kubetally.ledger.collect.rounds import backfill_days
     from kubetally.present.collected import print_collected
@@ -115,7 +116,7 @@ def backfill(
     with _progress() as (settings, planned, watch):
         work = partial(
             backfill_days,
-            name=account,
+            names=accounts,
             first=first_day,
             end=end_day,
             missing_only=missing,

@@ -142,7 +142,7 @@ class Collector:
 
     async def backfill(
         self,
-        name: str,
+        names: Sequence[str],
         first: date,
         *,
         end: date,
@@ -151,21 +151,22 @@ class Collector:
         watch: Watch = lambda outcome: None,
         planned: Callable[[int], None] = lambda count: None,
     ) -> Report:
-        """Collect the days of an account from `first` to before `end` again, or only those that are not stored.
+        """Collect the days of these accounts from `first` to before `end` again, or only those that are not stored.
 
-        A day that is damaged in the lake is rewritten. planned: called with the number of days.
+        A day that is damaged in the lake is rewritten. planned: called with the number of days of all accounts.
         force: answers replace stored days also if they hold less.
         Raises: AccountNotFound, NotACluster, and as `collect`.
         """
-        account = await run_blocking(self._executor, lambda: find_cluster(self._accounts, name))
+        found = await run_blocking(self._executor, lambda: [find_cluster(self._accounts, name) for name in names])
         await run_blocking(self._executor, self._committer.writer.recover)
-        known = await run_blocking(self._executor, lambda: self._known(account.id, first, end))
         end = min(end, self._clock.now().date() + ONE_DAY)
-        days = [first + number * ONE_DAY for number in range(max(0, (end - first).days))]
+        days = [first + number * ONE_DAY for number in reversed(range(max(0, (end - first).days)))]
+        ids = [*dict.fromkeys(account.id for account in found)]
+        dues = [Due(Reason.MISSING, day, id_) for id_ in ids for day in days]
         if missing_only:
-            days = [day for day in days if day not in known or known[day].is_missing or known[day].is_running]
-        planned(len(days))
-        dues = [Due(Reason.MISSING, day, account.id) for day in reversed(days)]
+            known = await run_blocking(self._executor, lambda: {id_: self._known(id_, first, end) for id_ in ids})
+            dues = [due for due in dues if _is_missing(known[due.account_id].get(due.day))]
+        planned(len(dues))
         return await self._collect(
             dues, watch, None, partial(self._committer.commit, force=force, replace_damaged=True)
         )
@@ -296,6 +297,11 @@ class Collector:
                 for outcome in committing.result():
                     current.end(outcome)
         committing.result()
+
+
+def _is_missing(day: CoveredDay | None) -> bool:
+    """Whether no whole day is stored."""
+    return day is None or day.is_missing or day.is_running
 
 
 def _source_of(account: Account) -> str:

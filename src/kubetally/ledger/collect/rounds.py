@@ -74,7 +74,7 @@ async def backfill_days(
     ledger: Ledger,
     collector: Collector,
     _: SavingsCollector,
-    name: str,
+    names: Sequence[str],
     *,
     first: date,
     end: date,
@@ -85,7 +85,7 @@ async def backfill_days(
 ) -> Report:
     """See `Collector.backfill`; the days are compared with those around them afterwards."""
     report = await collector.backfill(
-        name, first, end=end, missing_only=missing_only, force=force, watch=watch, planned=planned
+        names, first, end=end, missing_only=missing_only, force=force, watch=watch, planned=planned
     )
     await compare_days(ledger)
     return report

@@ -130,7 +130,7 @@ async def _collect_again(ledger: Ledger, collector: Collector, report: DamageRep
 
 async def _is_collected(collector: Collector, account_id: str, day: date) -> bool:
     try:
-        report = await collector.backfill(account_id, day, end=day + timedelta(days=1))
+        report = await collector.backfill([account_id], day, end=day + timedelta(days=1))
     except KubetallyError as error:
         if isinstance(error, StoreError):
             raise

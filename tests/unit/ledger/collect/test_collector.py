@@ -26,6 +26,7 @@ from kubetally.ledger.collect.commit_queue import CommitQueue
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.reader import Reader, Unread
 from kubetally.ledger.collect.schedule import ONE_DAY, Policy
+from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.ledger.ports.leases import COMMITTER
 from kubetally.ledger.ports.sources import About
 from kubetally.ledger.writing.lease import AnotherWriter
@@ -436,7 +437,7 @@ async def backfill(
     world: World, *, missing_only: bool = False, force: bool = False, first: date = TODAY - 5 * ONE_DAY
 ) -> Report:
     collector = world.collector()
-    return await collector.backfill(account_id(1), first, end=TODAY, missing_only=missing_only, force=force)
+    return await collector.backfill([account_id(1)], first, end=TODAY, missing_only=missing_only, force=force)
 
 
 async def test_correction_replaces_a_day_and_a_fall_is_reported() -> None:
@@ -485,8 +486,23 @@ async def test_backfill_skips_stored_and_future_days() -> None:
     world.clusters[0].asked.clear()
     await backfill(world, missing_only=True)
     assert sorted((TODAY - request.start.date()).days for request in world.clusters[0].asked) == [3, 4, 5]
-    report = await world.collector().backfill(account_id(1), TODAY + ONE_DAY, end=TODAY + 9 * ONE_DAY)
+    report = await world.collector().backfill([account_id(1)], TODAY + ONE_DAY, end=TODAY + 9 * ONE_DAY)
     assert (report.planned, report.outcomes) == (0, [])
+
+
+async def test_backfill_of_several_accounts_reads_each_of_them_once() -> None:
+    world, planned = World([Cluster(days=9), Cluster(days=9), Cluster(days=9)]), list[int]()
+    names = [account_id(1), account_id(3), account_id(1)]
+    report = await world.collector().backfill(names, TODAY - 2 * ONE_DAY, end=TODAY, planned=planned.append)
+    assert (planned, report.planned, len(report.collected)) == ([4], 4, 4)
+    assert {outcome.account_id for outcome in report.collected} == {account_id(1), account_id(3)}
+
+
+async def test_backfill_reads_nothing_if_one_of_the_accounts_is_unknown() -> None:
+    world = World([Cluster(days=9)])
+    with pytest.raises(AccountNotFound):
+        await world.collector().backfill([account_id(1), "nobody"], TODAY - 2 * ONE_DAY, end=TODAY)
+    assert not world.clusters[0].asked
 
 
 # --- stores that fail

@@ -70,7 +70,7 @@ async def test_backfill_rewrites_a_damaged_day() -> None:
     world = World([Cluster(days=3, cpu=1), Cluster(days=3, cpu=2)])
     await world.collect()
     world.lake.damaged = {DAY_BEFORE}
-    report = await world.collector().backfill(str(account_id(1)), DAY_BEFORE, end=YESTERDAY)
+    report = await world.collector().backfill([account_id(1)], DAY_BEFORE, end=YESTERDAY)
     assert [outcome.day for outcome in report.collected] == [DAY_BEFORE]
     assert world.held()[2] == 1
     assert 2 not in known(world)
