@@ -1,6 +1,6 @@
 """What is wrong with data: values carried beside a result, up to the screen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -103,6 +103,10 @@ class Issue:
     def is_missing_data(self) -> bool:
         """Whether figures are missing because of it, so that the answer is partial."""
         return self.kind in MISSING_DATA
+
+
+OnIssues = Callable[[Sequence[Issue]], None]
+"""Takes the issues of a file, which has no place for them."""
 
 
 def any_missing(issues: Iterable[Issue]) -> bool:

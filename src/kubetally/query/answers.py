@@ -10,6 +10,7 @@ from kubetally.domain.balance import BalanceReport
 from kubetally.domain.compare import CompareQuestion, Comparison
 from kubetally.domain.day_request import DayRequests, no_requests
 from kubetally.domain.explanation import Explanation
+from kubetally.domain.issues import OnIssues
 from kubetally.domain.question.arrange import Order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.report import CostReport, LabelReport
@@ -73,7 +74,15 @@ class LedgerAnswers:
         return Prepared(self._reader.digest(snapshot, question.window), compute)
 
     def export(
-        self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat
+        self,
+        question: CostQuestion,
+        order: Sequence[Order],
+        top: int | None,
+        format_: ExportFormat,
+        on_issues: OnIssues,
     ) -> Generator[bytes, None, None]:
-        """The rows of an answer as a file, piece by piece; without group the stored rows."""
-        return self._reports.export(question, order, top, format_)
+        """The rows of an answer as a file, piece by piece; without group the stored rows.
+
+        on_issues: called before the first piece.
+        """
+        return self._reports.export(question, order, top, format_, on_issues)

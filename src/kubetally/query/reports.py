@@ -9,7 +9,7 @@ from kubetally.domain.compare import CompareQuestion, Comparison, compare
 from kubetally.domain.compared_periods import PeriodCosts
 from kubetally.domain.component import NO_CLASSES, Costs
 from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours
-from kubetally.domain.issues import Issue
+from kubetally.domain.issues import Issue, OnIssues
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Sharing
 from kubetally.domain.question.mention import Mention, Similar
@@ -94,16 +94,24 @@ class LedgerReports:
         return LabelReport(report, tuple(LabelCost(*row) for row in found))
 
     def export(
-        self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat
+        self,
+        question: CostQuestion,
+        order: Sequence[Order],
+        top: int | None,
+        format_: ExportFormat,
+        on_issues: OnIssues = lambda _: None,
     ) -> Generator[bytes, None, None]:
         """The rows of an answer as a file, piece by piece; without group the stored rows. Raises as `costs`.
 
         It has an engine of its own, so that a slow reader holds no other question.
+        on_issues: called before the first piece. Without group, rows are not looked for before they are sent: what the
+        filter names and no row has is not among the issues.
         """
         from kubetally.query.export import export_table, report_table, write_batches
 
         if question.group:
             report = self.costs(with_top(question, order, top))
+            on_issues(report.issues)
             lines, rows = arrange_report(report, order, top)
             yield from export_table(report_table(report, [*lines, *rows]), format_)
             return
@@ -111,6 +119,7 @@ class LedgerReports:
         from kubetally.store.lake.schema import ALLOCATIONS
 
         snapshot = self._reader.snapshot(by_rows(question))
+        on_issues(issues_of_snapshot(snapshot, question.filter))
         if not snapshot.has_rows:
             yield from export_table(ALLOCATIONS.empty_table(), format_)
             return

@@ -1,11 +1,12 @@
 """What all endpoints of the native API have in common: what they read, how they answer, how they are documented."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from litestar import Request, get
+from litestar.datastructures import ResponseHeader
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, Schema
@@ -74,9 +75,15 @@ def endpoint(
 
 
 def file_endpoint(
-    path: str, parameters: Parameters, media_types: Sequence[str], *, summary: str, description: str = ""
+    path: str,
+    parameters: Parameters,
+    media_types: Sequence[str],
+    *,
+    summary: str,
+    description: str,
+    headers: Mapping[str, str],
 ) -> Callable[[AnyCallable], HTTPRouteHandler]:
-    """As `endpoint`, for one that sends a file of one of these types."""
+    """As `endpoint`, for one that sends a file of one of these types. headers: of the file, with their meanings."""
     return get(
         path,
         summary=summary,
@@ -85,6 +92,10 @@ def file_endpoint(
         operation_class=_operation(list(map(_document, parameters)), media_types),
         responses=_PROBLEMS,
         response_description="The file.",
+        response_headers=[
+            ResponseHeader(name=name, value="", description=meaning, documentation_only=True)
+            for name, meaning in headers.items()
+        ],
     )
 
 

@@ -14,6 +14,7 @@ from kubetally.domain.balance import BalanceReport
 from kubetally.domain.compare import CompareQuestion, Comparison
 from kubetally.domain.errors import Gone
 from kubetally.domain.explanation import Explanation
+from kubetally.domain.issues import OnIssues
 from kubetally.domain.question.arrange import Order
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.report import CostReport, LabelReport
@@ -53,8 +54,18 @@ class LedgerQueries(Protocol):
     def labels(self, question: CostQuestion) -> Prepared[LabelReport]:
         """The keys of labels with their cost."""
 
-    def export(self, question: CostQuestion, order: Sequence[Order], top: int | None, format_: ExportFormat) -> Pieces:
-        """The rows of an answer as a file, piece by piece; without group the stored rows."""
+    def export(
+        self,
+        question: CostQuestion,
+        order: Sequence[Order],
+        top: int | None,
+        format_: ExportFormat,
+        on_issues: OnIssues,
+    ) -> Pieces:
+        """The rows of an answer as a file, piece by piece; without group the stored rows.
+
+        on_issues: called before the first piece.
+        """
 
 
 KEPT_SECONDS: Final = 900.0
