@@ -20,9 +20,9 @@ from kubetally.ledger.ports.accounts import (
     AmbiguousAccount,
     account_exists,
     account_id_taken,
-    organization_not_found,
 )
 from kubetally.ledger.ports.clusters import Cluster
+from kubetally.ledger.ports.organizations import OrganizationNotFound
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
@@ -61,11 +61,11 @@ class AccountsInMemory:
     gone: list[Account] = field(default_factory=list)
     _changing: threading.RLock = field(default_factory=threading.RLock)
 
-    def organization(self, name: str = "default") -> Organization:
+    def organization(self, name_or_id: str = "default") -> Organization:
         self._fail()
-        found = next((each for each in self._organizations() if each.name == name), None)
+        found = next((each for each in self._organizations() if name_or_id in (each.id, each.name)), None)
         if found is None:
-            raise organization_not_found(name)
+            raise OrganizationNotFound(name_or_id)
         return found
 
     def add(self, account: Account) -> Account:
@@ -89,8 +89,8 @@ class AccountsInMemory:
 
     def find(self, name_or_id: str) -> Account:
         self._fail()
-        found = [account for account in self.accounts if account.id == name_or_id]
-        found = found or [account for account in self.accounts if account.name == name_or_id]
+        found = [account for account in self.all() if account.id == name_or_id]
+        found = found or [account for account in self.all() if account.name == name_or_id]
         if len(found) > 1:
             raise AmbiguousAccount(name_or_id, sorted(account.id for account in found))
         if not found:
@@ -99,13 +99,19 @@ class AccountsInMemory:
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         self._fail()
-        chosen = (each for each in self.accounts if organization_id in {None, each.organization_id})
+        currencies = {organization.id: organization.currency for organization in self._organizations()}
+        chosen = (
+            replace(each, default_currency=currencies[each.organization_id])
+            for each in self.accounts
+            if organization_id in {None, each.organization_id}
+        )
         return sorted(chosen, key=lambda account: (account.name, account.id))
 
     def places(self) -> list[AccountPlace]:
         return [
             AccountPlace(
                 id=a.id,
+                organization_id=a.organization_id,
                 name=a.name,
                 type=a.type,
                 kubecost_url=a.kubecost_url,
@@ -145,7 +151,7 @@ class AccountsInMemory:
     def remove(self, name_or_id: str) -> None:
         with self._changing:
             found = self.find(name_or_id)
-            self.accounts = [account for account in self.accounts if account is not found]
+            self.accounts = [account for account in self.accounts if account.id != found.id]
             none = Credentials()
             now = self.clock.now()
             self.gone.append(replace(found, credentials=none, prometheus_credentials=none, deleted_at=now))
@@ -157,7 +163,7 @@ class AccountsInMemory:
         """Raise what keeps an account from being stored in place of `old`."""
         owner = next((each for each in self._organizations() if each.id == new.organization_id), None)
         if owner is None:
-            raise organization_not_found(new.organization_id)
+            raise OrganizationNotFound(new.organization_id)
         for account in self.accounts:
             if account is not old and account.id == new.id:
                 raise account_id_taken(new.id, name=account.name)

@@ -129,6 +129,7 @@ def test_places_leave_out_removed_accounts(accounts: Accounts) -> None:
     assert accounts.places() == [
         AccountPlace(
             id=prod.id,
+            organization_id=prod.organization_id,
             name="prod",
             type=prod.type,
             kubecost_url=prod.kubecost_url,

@@ -266,7 +266,7 @@ async def test_days_of_a_slow_source_are_collected() -> None:
     settings = replace(HASTY, read_seconds=0.1)
     with Served(slow(0.3)) as server:
         only = account(1, server.url)
-        fleet = AccountSnapshot((only,))
+        fleet = (only,)
 
         async def all_accounts() -> AccountSnapshot:
             return fleet

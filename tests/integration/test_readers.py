@@ -64,7 +64,7 @@ class Reading:
         self.lake = DeltaLake(str(folder / "lake"))
 
     async def _snapshot(self) -> AccountSnapshot:
-        return AccountSnapshot((self.account, self.others))
+        return (self.account, self.others)
 
     async def all(self, account: Account | None = None, **more: Any) -> list[Found]:
         return [day async for day in self.pool.days(account or self.account, DAYS, **more)]

@@ -10,8 +10,9 @@ from kubetally.cli import exits
 from kubetally.cli.account_options import AccountOptions
 from kubetally.cli.answer_file import warn
 from kubetally.cli.option_groups import with_option_groups
-from kubetally.cli.options import ScreenOrJson, ScreenOrJsonFormat
+from kubetally.cli.options import OfOrganization, ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
+from kubetally.domain.account import DEFAULT_ORGANIZATION
 from kubetally.domain.errors import RequestError
 from kubetally.present.accounts import account_body, print_accounts, print_removed, removed_body, stored_days_words
 
@@ -45,6 +46,7 @@ def add(
     options: AccountOptions,
     all_clusters: AllClusters = False,
     account_id: AccountId = None,
+    organization: OfOrganization = DEFAULT_ORGANIZATION,
 ) -> None:
     """Add an account.
 
@@ -63,7 +65,7 @@ def add(
         )
     draft = options.draft(name, account_id=account_id)
     with open_editor(start_up()) as editor:
-        change = editor.add(draft, all_clusters=all_clusters)
+        change = editor.add(draft, organization=organization, all_clusters=all_clusters)
     _print_notes(change)
     for account in change.accounts:
         print(account.id)
@@ -97,10 +99,11 @@ def list_(
 
     with open_accounts(start_up()) as stored_accounts:
         all_accounts = stored_accounts.all()
+        organizations = {account.id: account.organization for account in stored_accounts.listed()}
     if output is ScreenOrJson.JSON:
         print(json.dumps([account_body(account) for account in all_accounts], indent=2))
     else:
-        print_accounts(all_accounts)
+        print_accounts(all_accounts, organizations)
 
 
 @accounts.command()

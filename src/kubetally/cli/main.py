@@ -35,6 +35,7 @@ _COMMANDS = {
     "demo": "demo",
     "sample": "sample",
     "accounts": "accounts",
+    "organizations": "organizations",
     "migrate": "migrate",
 }
 """The module of each command, in the order of `kubetally --help`. Only that of the command that runs is loaded."""

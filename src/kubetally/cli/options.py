@@ -70,6 +70,9 @@ Currency = Annotated[
     str | None,
     typer.Option("--currency", metavar="CODE", help="Currency of the source, if it does not state one; default: USD."),
 ]
+OfOrganization = Annotated[
+    str, typer.Option("--organization", metavar="ORGANIZATION", help="Name or id of an organization.")
+]
 PrometheusUrl = Annotated[
     str | None,
     typer.Option(

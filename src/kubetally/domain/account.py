@@ -3,8 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 
+from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.source_url import SourceUrl
+
+DEFAULT_ORGANIZATION: Final = "default"
+"""The name of the organization that always exists."""
 
 _TENANT_HEADER = "x-scope-orgid"  # of Mimir, Cortex and proxies before them
 
@@ -50,7 +55,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class ListedAccount:
-    """An account as other programs see it, also once removed; `removed_at` is None while it is in use."""
+    """An account as other programs see it, also once removed; `removed_at` is None while it is in use.
+
+    organization: its name.
+    """
 
     id: str
     name: str
@@ -70,6 +78,7 @@ class Account:
     context:         a kubeconfig context through whose API server the source is reached.
     credentials:     for the source of costs; those for its Prometheus are its own.
     locked:          where the keys are, if none of them decrypts the credentials, which are missing here then.
+    default_currency: of its organization, counted in where neither source nor account says.
     """
 
     id: str
@@ -85,6 +94,7 @@ class Account:
     credentials: Credentials = field(default_factory=Credentials, repr=False)
     prometheus_credentials: Credentials = field(default_factory=Credentials, repr=False)
     locked: str | None = None
+    default_currency: str = DEFAULT_CURRENCY
     created_at: datetime | None = None
     deleted_at: datetime | None = None
 
@@ -108,6 +118,7 @@ class AccountPlace:
     """
 
     id: str
+    organization_id: str
     name: str
     type: AccountType
     kubecost_url: SourceUrl | None = None

@@ -15,6 +15,7 @@ from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import Coverage, SavingsDays
 from kubetally.ledger.ports.lake import Lake, LogFiles, NotedLog
 from kubetally.ledger.ports.leases import Leases
+from kubetally.ledger.ports.organizations import Organizations
 from kubetally.ledger.writing.lease import LEASE_WAIT_SECONDS
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Ledger:
     days: AccountDays
     log_files: LogFiles
     savings: SavingsDays
+    organizations: Organizations
     lake_place: LakePlace
     database: str
     retention: timedelta

@@ -34,18 +34,22 @@ def issues_of_no_match(question: CostQuestion, rows: Sequence[CostRow], ask: Ask
     similar = ask(asked) if asked else {}
     unknown = [mention for mention in dict.fromkeys(in_filter) if mention in similar]
     if question.filter != EVERY_ROW and not rows:
-        yield no_match(_NO_ROW + _because(unknown, similar), "filter")
+        yield no_match(_NO_ROW + _because(unknown, similar), subject="filter")
     else:
         for mention in unknown:
-            yield no_match(f"no row of the window has {with_suggestion(mention, similar)}", "filter", mention)
+            yield no_match(
+                f"no row of the window has {with_suggestion(mention, similar)}", subject="filter", mention=mention
+            )
     for mention in in_group:
         if mention in similar:
-            yield no_match(f"no workload of the window has {with_suggestion(mention, similar)}", "group", mention)
+            yield no_match(
+                f"no workload of the window has {with_suggestion(mention, similar)}", subject="group", mention=mention
+            )
 
 
 def issues_of_no_row(snapshot: Snapshot, condition: Filter) -> tuple[Issue, ...]:
     """That no row passes a filter, where there are readable days."""
-    return () if condition == EVERY_ROW or not snapshot.readable else (no_match(_NO_ROW, "filter"),)
+    return () if condition == EVERY_ROW or not snapshot.readable else (no_match(_NO_ROW, subject="filter"),)
 
 
 def issues_of_no_account(snapshot: Snapshot, condition: Filter) -> Iterator[Issue]:
@@ -59,13 +63,13 @@ def issues_of_no_account(snapshot: Snapshot, condition: Filter) -> Iterator[Issu
         if mention.field in names and mention.value is not None and mention.value not in names[mention.field]
     }
     if condition != EVERY_ROW and not snapshot.accounts:
-        yield no_match("no account passes the filter" + _because([*similar], similar), "filter")
+        yield no_match("no account passes the filter" + _because([*similar], similar), subject="filter")
         return
     for mention in similar:
-        yield no_match(f"no account has {with_suggestion(mention, similar)}", "filter", mention)
+        yield no_match(f"no account has {with_suggestion(mention, similar)}", mention, subject="filter")
 
 
-def no_match(message: str, subject: str, mention: Mention | None = None) -> Issue:
+def no_match(message: str, mention: Mention | None = None, *, subject: str) -> Issue:
     """The issue. mention: what exactly matches nothing; None if it is all of the subject."""
     return Issue(IssueKind.NO_MATCH, message, subject=subject, facts={} if mention is None else {"mention": mention})
 

@@ -28,7 +28,8 @@ def unknown_shared(run: Run, rows: ir.Table, sharing: Sharing) -> list[Issue]:
     missing = [mention for mention, name in zip(tests, numbered, strict=True) if not counts[name][0]]
     similar = similar_names(run, workloads, missing[:MAX_MENTIONS])
     return [
-        no_match(_words(mention) + did_you_mean(similar.get(mention, ())), "sharing", mention) for mention in missing
+        no_match(_words(mention) + did_you_mean(similar.get(mention, ())), mention, subject="sharing")
+        for mention in missing
     ]
 
 

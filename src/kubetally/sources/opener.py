@@ -276,12 +276,10 @@ class SourceOpener:
 class AccountOpener:
     """Opens the sources of accounts.
 
-    read_accounts: all accounts and their default currency, as an account without a source depends on the others.
+    read_accounts: all accounts, as an account without a source depends on the others.
     """
 
-    def __init__(
-        self, read_accounts: Callable[[], Awaitable[tuple[tuple[AnyAccount, ...], str]]], opener: SourceOpener
-    ) -> None:
+    def __init__(self, read_accounts: Callable[[], Awaitable[tuple[AnyAccount, ...]]], opener: SourceOpener) -> None:
         self._read_accounts, self._opener = read_accounts, opener
 
     @asynccontextmanager
@@ -290,13 +288,13 @@ class AccountOpener:
 
         Raises: RequestError, SourceError, StoreError.
         """
-        async with self._opener.source(AccountCluster(account, *await self._read_accounts())) as source:
+        async with self._opener.source(AccountCluster(account, await self._read_accounts())) as source:
             yield source
 
     @asynccontextmanager
     async def metrics(self, account: Account) -> AsyncIterator[MetricsSource | None]:
         """The account's Prometheus, or None. Raises StoreError."""
-        async with self._opener.prometheus(AccountCluster(account, *await self._read_accounts())) as prometheus:
+        async with self._opener.prometheus(AccountCluster(account, await self._read_accounts())) as prometheus:
             yield prometheus
 
 

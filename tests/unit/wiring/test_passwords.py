@@ -43,7 +43,14 @@ def test_no_text_of_what_holds_a_url_shows_its_password(word: str) -> None:
     text = texts(
         *clusters,
         prod,
-        AccountPlace(id=prod.id, name=prod.name, type=prod.type, kubecost_url=parsed, prometheus_url=parsed),
+        AccountPlace(
+            id=prod.id,
+            organization_id=prod.organization_id,
+            name=prod.name,
+            type=prod.type,
+            kubecost_url=parsed,
+            prometheus_url=parsed,
+        ),
         AccountDraft("prod", url, prometheus_url=url),
         ClusterOptions(url=[url], prometheus_url=url),
         settings,

@@ -17,7 +17,7 @@ def change_currency(ledger: Ledger, account: Account, *, currency: str | None, d
     if label is None and default:
         label = currency_code(default)
     if label is None:
-        label, origin = ledger.accounts.organization().currency, CurrencyOrigin.ASSUMED
+        label, origin = account.default_currency, CurrencyOrigin.ASSUMED
     with ExitStack() as stack:
         if ledger.coverage.stored_days([account.id]).count:
             stack.enter_context(ledger.writer().hold_lease())

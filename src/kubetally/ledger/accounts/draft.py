@@ -119,20 +119,20 @@ def check_id(text: str) -> str:
     )
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, *, of: str = "an account") -> str:
     """The name, without surrounding blanks. Raises RequestError."""
     name = name.strip()
     if not name or not name.isprintable():
-        raise unusable_name(name, "use printable characters")
+        raise unusable_name(name, "use printable characters", of=of)
     if name.startswith("-") or "://" in name:
-        raise unusable_name(name, "it would be read as an option or a URL")
+        raise unusable_name(name, "it would be read as an option or a URL", of=of)
     with suppress(ValueError):
         uuid.UUID(name)
-        raise unusable_name(name, "it would be read as an id; give an id with --id")
+        raise unusable_name(name, "it would be read as an id", of=of)
     return name
 
 
-def unusable_name(name: str, why: str) -> RequestError:
-    """An account can't have this name."""
+def unusable_name(name: str, why: str, *, of: str = "an account") -> RequestError:
+    """An account, or what `of` says, can't have this name."""
     shown = without_password(name) if "://" in name else name
-    return RequestError(f"an account can't be called {shown!r}: {why}", code="unusable_name")
+    return RequestError(f"{of} can't be called {shown!r}: {why}", code="unusable_name")

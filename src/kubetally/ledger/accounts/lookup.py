@@ -34,6 +34,5 @@ def list_clusters(
         if names
         else accounts.find_all([place.id for place in places if place.type is AccountType.KUBERNETES_CNR])
     )
-    currency = accounts.organization().currency
     by_id = {account.id: account for account in chosen}
-    return [AccountCluster(account, places, currency) for account in by_id.values()]
+    return [AccountCluster(account, places) for account in by_id.values()]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kubetally.domain.account import Account, AccountType, AnyAccount
+from kubetally.domain.account import DEFAULT_ORGANIZATION, Account, AccountType, AnyAccount
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.accounts.currency import change_currency
@@ -40,20 +40,22 @@ class AccountEditor:
     default_currency: str | None = None
     default_prometheus: SourceUrl | None = None
 
-    def add(self, draft: AccountDraft, *, all_clusters: bool = False) -> AccountChange:
+    def add(
+        self, draft: AccountDraft, *, organization: str = DEFAULT_ORGANIZATION, all_clusters: bool = False
+    ) -> AccountChange:
         """Store a new account; all_clusters: one for each cluster of its source, called NAME-ID.
 
-        The source need not run, unless it has to list its clusters.
-        Raises: RequestError, StoreError; SourceError with the code `address_refused`.
+        organization: its name or id. The source need not run, unless it has to list its clusters.
+        Raises: OrganizationNotFound; RequestError, StoreError; SourceError with the code `address_refused`.
         """
         accounts = self.ledger.accounts
-        organization = accounts.organization()
+        owner = accounts.organization(organization)
         id_ = new_id() if draft.id is None else check_id(draft.id)
-        empty = Account(id_, organization.id, "", AccountType.KUBERNETES_CNR)
+        empty = Account(id_, owner.id, "", AccountType.KUBERNETES_CNR, default_currency=owner.currency)
         new = apply_draft(empty, draft, self.sources)
         existing = read_places(accounts, [self.default_prometheus, new.prometheus_url])
-        if not all_clusters and any(account.name == new.name for account in existing):
-            raise account_exists(new.name, organization=organization.name)  # before waiting for a source
+        if not all_clusters and _is_taken(new, existing):
+            raise account_exists(new.name, organization=owner.name)  # before waiting for a source
         about, warnings = run(probe_sources(self.sources, AccountCluster(new, existing), self.ledger.clock.now()))
         wanted = _split_by_cluster(new, about, warnings) if all_clusters else [new]
         warnings += _find_contradictions(wanted[0], about)
@@ -88,8 +90,8 @@ class AccountEditor:
             about, warnings = run(probe_sources(self.sources, AccountCluster(new, existing), self.ledger.clock.now()))
             warnings += _find_contradictions(new, about)
             warnings += self._warn_of_others([new], about, existing)
-        if new.name != old.name and any(account.name == new.name for account in existing):
-            raise account_exists(new.name, organization=accounts.organization().name)
+        if new.name != old.name and _is_taken(new, existing):
+            raise account_exists(new.name, organization=accounts.organization(new.organization_id).name)
         if draft.currency is not None:
             relabelled = change_currency(self.ledger, old, currency=new.currency, default=self.default_currency)
         # Somebody may have changed something else while its source was asked.
@@ -107,6 +109,11 @@ class AccountEditor:
             warnings += warn_of_shared_prometheus(account, existing, self.sources)
             warnings += warn_of_same_cluster(account, about, existing, ids)
         return warnings
+
+
+def _is_taken(new: Account, existing: Sequence[AnyAccount]) -> bool:
+    """Whether another account of its organization has its name."""
+    return any(other.name == new.name and other.organization_id == new.organization_id for other in existing)
 
 
 def _split_by_cluster(account: Account, about: About | None, warnings: Sequence[str]) -> list[Account]:

@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import NamedTuple
 
 from kubetally.domain.account import AccountPlace, AnyAccount
-from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.accounts.database_timeout import in_time
 from kubetally.ledger.ports.accounts import Accounts
@@ -18,13 +16,8 @@ from kubetally.ledger.ports.accounts import Accounts
 _TIMEOUT_SECONDS = 120.0  # longer than any database driver waits
 
 
-class AccountSnapshot(NamedTuple):
-    """All accounts that are not removed, without credentials, and the currency of their organization."""
-
-    accounts: tuple[AnyAccount, ...] = ()
-    currency: str = DEFAULT_CURRENCY
-
-
+AccountSnapshot = tuple[AnyAccount, ...]
+"""All accounts that are not removed, without credentials."""
 ReadSnapshot = Callable[[], Awaitable[AccountSnapshot]]
 
 
@@ -73,5 +66,4 @@ class StoredSnapshot:
             return self._last[1]
 
     def _read(self) -> AccountSnapshot:
-        places = read_places(self._accounts, [self._prometheus_url])
-        return AccountSnapshot(places, self._accounts.organization().currency)
+        return read_places(self._accounts, [self._prometheus_url])

@@ -14,7 +14,6 @@ from kubetally import logs
 from kubetally.cache import AsyncCache, Cached
 from kubetally.domain.account import Account, AccountPlace, AccountType, Organization
 from kubetally.domain.errors import NotFound
-from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS, DatabaseSilent, in_time
 from kubetally.ledger.ports.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
 
@@ -48,8 +47,6 @@ class AccountCache:
         self._accounts, self._executor = accounts, executor
         self._database_seconds, self._silence_seconds = database_seconds, silence_seconds
         self._is_silent = False
-        self.default_currency = DEFAULT_CURRENCY
-        """That of the organization, as of the last lookup of an account."""
         self._clusters: AsyncCache[None, list[AccountPlace]] = AsyncCache()
         self._organization: AsyncCache[None, Organization] = AsyncCache()
         self._lookups: AsyncCache[str, tuple[Account, str]] = AsyncCache(
@@ -136,7 +133,6 @@ class AccountCache:
         """The account and its digest."""
         account = self._accounts.find(account_id)
         facts = {name: value for name, value in asdict(account).items() if name not in _IRRELEVANT}
-        self.default_currency = facts["default_currency"] = self._accounts.organization().currency
         has_source = bool(account.kubecost_url or account.context)
         places = self._accounts.places() if account.tenant is None or not has_source else []
         if not has_source:  # the default source serves an account only if it is the only one

@@ -321,9 +321,7 @@ class CostService:
             account,
             lambda: self._counted_source(account),
             lambda: self._counted_metrics(account),
-            choose_currency(
-                of_account=account.currency, of_settings=self._currency, default=self.accounts.default_currency
-            ),
+            choose_currency(of_account=account.currency, of_settings=self._currency, default=account.default_currency),
         )
         log = _log.bind(account=account.id, source=url)
         async with self._slot(account.id):

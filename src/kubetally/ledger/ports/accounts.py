@@ -3,11 +3,17 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
-from kubetally.domain.account import Account, AccountPlace, AccountType, ListedAccount, Organization
+from kubetally.domain.account import (
+    DEFAULT_ORGANIZATION,
+    Account,
+    AccountPlace,
+    AccountType,
+    ListedAccount,
+    Organization,
+)
 from kubetally.domain.errors import NotFound, RequestError, SourceError
 from kubetally.domain.nearest import did_you_mean, nearest
 
-DEFAULT_ORGANIZATION = "default"
 _MAX_NAMED = 3
 _SIMILAR_IDS = 0.8  # ids are alike by chance: all have four dashes and the same sixteen figures
 
@@ -24,14 +30,6 @@ class AccountNotFound(NotFound):
         self.nearest = (nearest(name, names or ()) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_MAX_NAMED]
         meant = did_you_mean([repr(other) for other in self.nearest])
         super().__init__(f"there is no account {name!r}{meant}: {hint}")
-
-
-def organization_not_found(name: str) -> NotFound:
-    """No organization that is not removed has this name or id."""
-    return NotFound(
-        f"no organization {name!r}; the one that always exists is {DEFAULT_ORGANIZATION!r}",
-        code="organization_not_found",
-    )
 
 
 class AmbiguousAccount(RequestError):
@@ -90,8 +88,8 @@ class NotACluster(NotFound):
 class Accounts(Protocol):
     """Accounts. Names are unique among those of an organization that are not removed. Raises StoreError."""
 
-    def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
-        """An organization by its name; the default one always exists. Raises NotFound."""
+    def organization(self, name_or_id: str = DEFAULT_ORGANIZATION) -> Organization:
+        """See `Organizations.find`."""
 
     def add(self, account: Account) -> Account:
         """Store a new account, created now (in whole seconds) unless it has a time. Raises RequestError, NotFound."""

@@ -74,14 +74,16 @@ class Cluster:
 class AccountCluster:
     """A cluster that is an account.
 
-    accounts:         all that exist, as `read_places` returns them, because a source that serves any account may serve
-                      only one.
-    default_currency: that of its organization.
+    accounts: all that exist, as `read_places` returns them, as a source that serves any account may serve just one.
     """
 
     account: Account
     accounts: tuple[AnyAccount, ...] = ()
-    default_currency: str = DEFAULT_CURRENCY
+
+    @property
+    def default_currency(self) -> str:
+        """What is assumed where nobody states a currency."""
+        return self.account.default_currency
 
     @property
     def facts(self) -> Account:

@@ -3,27 +3,34 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kubetally.domain.account import Account, AccountPlace, AccountType, Credentials, ListedAccount, Organization
+from kubetally.domain.account import (
+    DEFAULT_ORGANIZATION,
+    Account,
+    AccountPlace,
+    AccountType,
+    Credentials,
+    ListedAccount,
+    Organization,
+)
 from kubetally.domain.errors import StoreError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.accounts import (
-    DEFAULT_ORGANIZATION,
     AccountNotFound,
     AmbiguousAccount,
     account_exists,
     account_id_taken,
-    organization_not_found,
 )
 from kubetally.store.meta.engine import WAIT_SECONDS, SqlStore, shown
 from kubetally.store.meta.faults import does_not_fit, refused, translated
+from kubetally.store.meta.instants import from_seconds, to_seconds
+from kubetally.store.meta.organizations import find_organization, lock_organization
 from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.sealed_credentials import open_credentials, seal_credentials
 from kubetally.store.meta.secrets import KeyRing, WrongKey
@@ -72,14 +79,9 @@ class SqlAccounts(SqlStore):
         super().__init__(engine)
         self._keys, self._clock = key_ring, clock
 
-    def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
+    def organization(self, name_or_id: str = DEFAULT_ORGANIZATION) -> Organization:
         with self._reads() as connection:
-            row = connection.execute(
-                select(ORGANIZATIONS).where(ORGANIZATIONS.c.name == name, ORGANIZATIONS.c.deleted_at == 0)
-            ).first()
-            if row is None:
-                raise organization_not_found(name)
-            return Organization(row.id, row.name, row.currency, _instant(row.created_at))
+            return find_organization(connection, name_or_id)
 
     def add(self, account: Account) -> Account:
         return self.add_all([account])[0]
@@ -90,7 +92,7 @@ class SqlAccounts(SqlStore):
             {
                 "id": account.id,
                 "organization_id": account.organization_id,
-                "created_at": _seconds(account.created_at or now),
+                "created_at": to_seconds(account.created_at or now),
                 "deleted_at": 0,
                 **self._columns(account),
             }
@@ -99,6 +101,8 @@ class SqlAccounts(SqlStore):
         account = accounts[0]
         try:
             with self._writes() as connection:
+                for organization_id in sorted({row["organization_id"] for row in rows}):
+                    lock_organization(connection, organization_id)  # nobody removes it meanwhile
                 for account, row in zip(accounts, rows, strict=True):  # noqa: B007  (the one that clashes is explained)
                     removed = connection.execute(_by_id(row["id"])).first()
                     if removed is None:
@@ -111,7 +115,7 @@ class SqlAccounts(SqlStore):
             self._explain(account)
             raise clash.meaning from clash.__cause__
         return [
-            replace(account, created_at=_instant(row["created_at"]), deleted_at=None)
+            replace(account, created_at=from_seconds(row["created_at"]), deleted_at=None)
             for account, row in zip(accounts, rows, strict=True)
         ]
 
@@ -120,7 +124,7 @@ class SqlAccounts(SqlStore):
             return self._account(_found(connection, name_or_id))
 
     def all(self, organization_id: str | None = None) -> list[Account]:
-        question = select(ACCOUNTS).where(ACCOUNTS.c.deleted_at == 0)
+        question = _ACCOUNTS.where(ACCOUNTS.c.deleted_at == 0)
         if organization_id is not None:
             question = question.where(ACCOUNTS.c.organization_id == organization_id)
         with self._reads() as connection:
@@ -131,17 +135,19 @@ class SqlAccounts(SqlStore):
         if not ids:
             return []
         with self._reads() as connection:
-            rows = connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id.in_(ids), ACCOUNTS.c.deleted_at == 0))
+            rows = connection.execute(_ACCOUNTS.where(ACCOUNTS.c.id.in_(ids), ACCOUNTS.c.deleted_at == 0))
             accounts = [self._account(row) for row in rows]
         return sorted(accounts, key=lambda account: (account.name, account.id))
 
     def places(self) -> list[AccountPlace]:
-        columns = (ACCOUNTS.c[name] for name in ("id", "name", "type", "context", "tenant", "cluster_id", *_URLS))
+        names = ("id", "organization_id", "name", "type", "context", "tenant", "cluster_id", *_URLS)
+        columns = (ACCOUNTS.c[name] for name in names)
         with self._reads() as connection:
             rows = connection.execute(select(*columns).where(ACCOUNTS.c.deleted_at == 0)).all()
         places = [
             AccountPlace(
                 id=row.id,
+                organization_id=row.organization_id,
                 name=row.name,
                 type=self._type(row.name, row.type),
                 kubecost_url=_url(row.kubecost_url),
@@ -155,7 +161,7 @@ class SqlAccounts(SqlStore):
         return sorted(places, key=lambda place: (place.name, place.id))
 
     def removed(self, name_or_id: str | None = None) -> list[Account]:
-        question = select(ACCOUNTS).where(ACCOUNTS.c.deleted_at != 0)
+        question = _ACCOUNTS.where(ACCOUNTS.c.deleted_at != 0)
         if name_or_id is not None:
             question = question.where(or_(ACCOUNTS.c.id == name_or_id, ACCOUNTS.c.name == name_or_id))
         with self._reads() as connection:
@@ -169,7 +175,7 @@ class SqlAccounts(SqlStore):
         with self._reads() as connection:
             rows = connection.execute(question).all()
         accounts = [
-            ListedAccount(id_, name, organization, _instant(deleted_at) if deleted_at else None)
+            ListedAccount(id_, name, organization, from_seconds(deleted_at) if deleted_at else None)
             for id_, name, organization, deleted_at in rows
         ]
         return sorted(accounts, key=lambda account: account.id)
@@ -186,7 +192,9 @@ class SqlAccounts(SqlStore):
         changed: Account | None = None
         try:
             with self._writes() as connection:
-                row = connection.execute(_living(account_id).with_for_update()).first()
+                locked = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id).with_for_update()
+                connection.execute(locked)
+                row = connection.execute(_living(account_id)).first()
                 if row is None:
                     raise AccountNotFound(account_id)
                 changed = apply(self._account(row))
@@ -207,7 +215,7 @@ class SqlAccounts(SqlStore):
                     ACCOUNTS.c.organization_id == row.organization_id, ACCOUNTS.c.name == row.name
                 )
             )
-            deleted_at = max(_seconds(self._clock.now()), (last or 0) + 1)
+            deleted_at = max(to_seconds(self._clock.now()), (last or 0) + 1)
             connection.execute(
                 update(ACCOUNTS)
                 .where(ACCOUNTS.c.id == row.id, ACCOUNTS.c.deleted_at == 0)
@@ -239,11 +247,7 @@ class SqlAccounts(SqlStore):
     def _explain(self, account: Account) -> None:
         """Raise why a row of this account was refused, where it can be found. Others may have changed things since."""
         with self._reads() as connection:
-            organization = connection.execute(
-                select(ORGANIZATIONS).where(ORGANIZATIONS.c.id == account.organization_id)
-            ).first()
-            if organization is None:
-                raise organization_not_found(account.organization_id)
+            organization = find_organization(connection, account.organization_id)
             name = connection.scalar(
                 select(ACCOUNTS.c.name).where(
                     ACCOUNTS.c.organization_id == organization.id,
@@ -298,8 +302,9 @@ class SqlAccounts(SqlStore):
             credentials=credentials,
             prometheus_credentials=prometheus_credentials,
             locked=locked,
-            created_at=_instant(row.created_at),
-            deleted_at=_instant(row.deleted_at) if row.deleted_at else None,
+            default_currency=row.default_currency,
+            created_at=from_seconds(row.created_at),
+            deleted_at=from_seconds(row.deleted_at) if row.deleted_at else None,
         )
 
 
@@ -311,8 +316,14 @@ class _Clash(Exception):
         super().__init__()
 
 
+_ACCOUNTS = select(ACCOUNTS, ORGANIZATIONS.c.currency.label("default_currency")).join(
+    ORGANIZATIONS, ORGANIZATIONS.c.id == ACCOUNTS.c.organization_id
+)
+"""Accounts with the currency of their organization."""
+
+
 def _by_id(account_id: str) -> Select[Any]:
-    return select(ACCOUNTS).where(ACCOUNTS.c.id == account_id)
+    return _ACCOUNTS.where(ACCOUNTS.c.id == account_id)
 
 
 def _living(account_id: str) -> Select[Any]:
@@ -323,7 +334,7 @@ def _found(connection: Connection, name_or_id: str) -> Row[Any]:
     row: Row[Any] | None = connection.execute(_living(name_or_id)).first()
     if row is not None:
         return row
-    named = select(ACCOUNTS).where(ACCOUNTS.c.name == name_or_id, ACCOUNTS.c.deleted_at == 0)
+    named = _ACCOUNTS.where(ACCOUNTS.c.name == name_or_id, ACCOUNTS.c.deleted_at == 0)
     rows: Sequence[Row[Any]] = connection.execute(named).all()
     if not rows:
         living = connection.execute(select(ACCOUNTS.c.name, ACCOUNTS.c.id).where(ACCOUNTS.c.deleted_at == 0)).all()
@@ -353,11 +364,3 @@ def _url(text: str | None) -> SourceUrl | None:
 def _url_without_login(text: str) -> SourceUrl:
     # All accounts are read again and again, and parsing their URLs takes as long as all else.
     return SourceUrl.of_stored(text)
-
-
-def _seconds(instant: datetime) -> int:
-    return int(instant.timestamp())
-
-
-def _instant(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -1,4 +1,4 @@
-"""Converts instants to whole microseconds since 1970, as the newer tables store them, and the drivers' dates."""
+"""Converts instants to whole microseconds since 1970, as newer tables have them, or seconds, and the drivers' dates."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -15,6 +15,16 @@ def to_microseconds(instant: datetime) -> int:
 def from_microseconds(microseconds: int) -> datetime:
     """The instant, aware, in UTC."""
     return _EPOCH + microseconds * _MICROSECOND
+
+
+def to_seconds(instant: datetime) -> int:
+    """Whole seconds since 1970 of an aware instant."""
+    return int(instant.timestamp())
+
+
+def from_seconds(seconds: int) -> datetime:
+    """The instant, aware, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 class Dates(dict[Any, date]):

@@ -11,12 +11,14 @@ from kubetally.ledger.ports.account_days import AccountDays
 from kubetally.ledger.ports.coverage import Coverage, SavingsDays
 from kubetally.ledger.ports.lake import LogFiles
 from kubetally.ledger.ports.leases import Leases
+from kubetally.ledger.ports.organizations import Organizations
 from kubetally.store.meta.account_days import SqlAccountDays
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.coverage import SqlCoverage
 from kubetally.store.meta.engine import WAIT_SECONDS, connected_engine
 from kubetally.store.meta.leases import LEASE_SECONDS, SqlLeases
 from kubetally.store.meta.log_files import SqlLogFiles
+from kubetally.store.meta.organizations import SqlOrganizations
 from kubetally.store.meta.savings import SqlSavingsDays
 from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.secrets import KeyRing
@@ -31,6 +33,7 @@ class Metadata(NamedTuple):
     days: AccountDays
     log_files: LogFiles
     savings: SavingsDays
+    organizations: Organizations
 
     @property
     def database(self) -> str:
@@ -65,6 +68,7 @@ def open_meta(
             SqlAccountDays(engine, clock),
             SqlLogFiles(engine),
             SqlSavingsDays(engine),
+            SqlOrganizations(engine, clock),
         )
 
 

@@ -84,7 +84,7 @@ class _RunningTasks:
 
     def __init__(self, setup: Setup, results: ResultPipe) -> None:
         self._parts, self._results = setup.builder.build(self._read_snapshot), results
-        self._snapshot = AccountSnapshot()
+        self._snapshot: AccountSnapshot = ()
         self._tasks: dict[int, _RunningTask] = {}
 
     def handle(self, message: ReadTask | Ack | Cancel) -> None:

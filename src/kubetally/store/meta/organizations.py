@@ -1,0 +1,102 @@
+"""Organizations in SQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from kubetally.domain.account import DEFAULT_ORGANIZATION, Organization
+from kubetally.domain.errors import StoreError
+from kubetally.domain.window import Clock
+from kubetally.ledger.ports.organizations import (
+    OrganizationNotFound,
+    organization_exists,
+    organization_not_empty,
+)
+from kubetally.store.meta.engine import SqlStore
+from kubetally.store.meta.instants import from_seconds, to_seconds
+from kubetally.store.meta.tables import ACCOUNTS, ORGANIZATIONS
+
+
+class SqlOrganizations(SqlStore):
+    """The port `Organizations` on a database."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        super().__init__(engine)
+        self._clock = clock
+
+    def find(self, name_or_id: str = DEFAULT_ORGANIZATION) -> Organization:
+        with self._reads() as connection:
+            return find_organization(connection, name_or_id)
+
+    def all(self) -> list[Organization]:
+        with self._reads() as connection:
+            rows = connection.execute(select(ORGANIZATIONS).where(ORGANIZATIONS.c.deleted_at == 0)).all()
+        return sorted(map(_organization, rows), key=lambda organization: organization.name)
+
+    def add(self, organization: Organization) -> None:
+        row = {
+            "id": organization.id,
+            "name": organization.name,
+            "currency": organization.currency,
+            "created_at": to_seconds(organization.created_at),
+            "deleted_at": 0,
+        }
+        with self._unique(organization.name), self._writes() as connection:
+            connection.execute(insert(ORGANIZATIONS).values(row))
+
+    def rename(self, organization_id: str, *, name: str) -> Organization:
+        with self._unique(name), self._writes() as connection:
+            lock_organization(connection, organization_id)
+            connection.execute(update(ORGANIZATIONS).where(ORGANIZATIONS.c.id == organization_id).values(name=name))
+            return find_organization(connection, organization_id)
+
+    def remove(self, organization_id: str) -> None:
+        with self._writes() as connection:
+            row = lock_organization(connection, organization_id)
+            of_it = select(ACCOUNTS.c.name).where(
+                ACCOUNTS.c.organization_id == organization_id, ACCOUNTS.c.deleted_at == 0
+            )
+            if names := sorted(connection.execute(of_it).scalars()):
+                raise organization_not_empty(row.name, names)
+            # Of two that had one name and were removed within a second, the later gets the next second.
+            last = select(ORGANIZATIONS.c.deleted_at).where(ORGANIZATIONS.c.name == row.name)
+            deleted_at = max(to_seconds(self._clock.now()), max(connection.execute(last).scalars()) + 1)
+            connection.execute(
+                update(ORGANIZATIONS).where(ORGANIZATIONS.c.id == organization_id).values(deleted_at=deleted_at)
+            )
+
+    @contextmanager
+    def _unique(self, name: str) -> Iterator[None]:
+        """Explain a clash of names. Raises RequestError."""
+        try:
+            yield
+        except StoreError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise organization_exists(name) from error.__cause__
+            raise
+
+
+def find_organization(connection: Connection, name_or_id: str) -> Organization:
+    """An organization by its id, else by its name. Raises OrganizationNotFound."""
+    named = or_(ORGANIZATIONS.c.id == name_or_id, ORGANIZATIONS.c.name == name_or_id)
+    rows = connection.execute(select(ORGANIZATIONS).where(named, ORGANIZATIONS.c.deleted_at == 0)).all()
+    if not rows:
+        living = select(ORGANIZATIONS.c.name).where(ORGANIZATIONS.c.deleted_at == 0)
+        raise OrganizationNotFound(name_or_id, names=connection.execute(living).scalars())
+    return _organization(next((row for row in rows if row.id == name_or_id), rows[0]))
+
+
+def lock_organization(connection: Connection, organization_id: str) -> Row[Any]:
+    """The row of an organization, which nobody else changes until the commit. Raises OrganizationNotFound."""
+    question = select(ORGANIZATIONS).where(ORGANIZATIONS.c.id == organization_id, ORGANIZATIONS.c.deleted_at == 0)
+    row = connection.execute(question.with_for_update()).first()
+    if row is None:
+        raise OrganizationNotFound(organization_id)
+    return row
+
+
+def _organization(row: Row[Any]) -> Organization:
+    return Organization(row.id, row.name, row.currency, from_seconds(row.created_at))

@@ -1,0 +1,52 @@
+"""`kubetally organizations`, and accounts that belong to them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_accounts_command import NOBODY, UUID4, Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_add_prints_the_id_alone(home: Home) -> None:
+    done = home.call("organizations", "add", "shop", "--currency", "eur")
+    assert (done.code, done.err) == (0, "")
+    assert UUID4.fullmatch(done.out)
+    listed = home.call("organizations", "list", "--format", "json").json
+    assert [(its["name"], its["currency"]) for its in listed] == [("default", "USD"), ("shop", "EUR")]
+    assert listed[1]["id"] == done.out.strip()
+    assert home.call("organizations", "list").out.splitlines()[2].split() == ["shop", done.out.strip(), "EUR"]
+
+
+def test_accounts_belong_to_the_organization_that_was_named(home: Home) -> None:
+    shop = home.call("organizations", "add", "shop").out.strip()
+    first = home.add("prod", "--organization", shop, "--url", NOBODY)
+    assert "organization" not in home.call("accounts", "list").out
+    home.add("prod", "--url", NOBODY)
+    assert home.show(first)["organization_id"] == shop
+    rows = [line.split() for line in home.call("accounts", "list").out.splitlines()]
+    assert rows[0] == ["name", "id", "organization", "source"]
+    assert sorted(row[2] for row in rows[1:]) == ["default", "shop"]
+    done = home.call("accounts", "add", "prod", "--organization", "shop", "--url", NOBODY)
+    assert (done.code, "'prod' already exists in organization 'shop'" in done.err) == (2, True)
+    done = home.call("accounts", "add", "test", "--organization", "shpo", "--url", NOBODY)
+    assert "there is no organization 'shpo' (did you mean 'shop'?)" in done.err
+
+
+def test_organization_is_renamed_and_removed(home: Home) -> None:
+    home.call("organizations", "add", "shop")
+    renamed = home.call("organizations", "rename", "shop", "store")
+    assert json.loads(renamed.out)["name"] == "store"
+    account = home.add("prod", "--organization", "store", "--url", NOBODY)
+    done = home.call("organizations", "remove", "store")
+    assert "organization 'store' has 1 account (prod): remove it first" in done.err
+    home.call("accounts", "remove", account, "--yes")
+    assert home.call("organizations", "remove", "store").out == "Removed organization store.\n"
+    for refused in (("remove", "default"), ("rename", "default", "other")):
+        done = home.call("organizations", *refused)
+        assert (done.code, "'default' always exists" in done.err) == (2, True)
