@@ -100,7 +100,7 @@ def test_replaced_figure_is_explained_as_of_then(home: Home, upstream: tuple[Ups
         (("--component", "disk"), "'disk'"),
         (
             ("--day", "2026-11-10"),
-            "aurora: no day of 10 Nov 2026 UTC is stored, but of 20-22 Nov 2026 UTC: `kubetally backfill` collects",
+            "aurora: no day of 10 Nov 2026 UTC is stored; all stored days are within 20-22 Nov 2026 UTC: `kubetally",
         ),
         (("--day", "2026-11-20", "--as-of", "2999-01-01"), "--as-of 2999-01-01T00:00:00Z is in the future"),
     ],

@@ -259,7 +259,7 @@ def test_calendar_before_all_stored_days_names_these(home: Home, upstream: tuple
     added(home, upstream[1])
     backfill(home)
     shown = home.call("coverage", "--start", "2026-11-01", "--end", "2026-11-03").out
-    words = "is stored, but of 20-22 Nov 2026 UTC: `kubetally backfill` collects earlier days"
+    words = "is stored; all stored days are within 20-22 Nov 2026 UTC: `kubetally backfill` collects past days"
     assert f"no day of 1-2 Nov 2026 UTC {words}" in shown
     assert "nothing was collected" not in shown
 

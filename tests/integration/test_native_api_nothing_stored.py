@@ -55,17 +55,18 @@ def test_window_before_all_stored_days_names_these(home: Home, client: TestClien
     store(home)
     home.store(cluster_day(ONE, day=DAY + timedelta(days=1), collected_at=COLLECTED))
     body = body_of(client, path, **BEFORE)
-    words = "is stored, but of 20-21 Nov 2026 UTC: `kubetally backfill` collects earlier days"
+    words = "is stored; all stored days are within 20-21 Nov 2026 UTC: `kubetally backfill` collects past days"
     assert causes(body)[0] == ("window_without_data", f"no day of 13-15 Nov 2026 UTC {words}")
     assert (body["issues"][0]["start"], body["issues"][0]["days"]) == ("2026-11-13T00:00:00Z", 6)
     of_two = body_of(client, path, **BEFORE, filter=f'cluster:"{TWO}"')
-    assert "but of 20 Nov 2026 UTC" in causes(of_two)[0][1]
+    assert "within 20 Nov 2026 UTC" in causes(of_two)[0][1]
 
 
 def test_window_behind_all_stored_days_asks_to_collect(home: Home, client: TestClient[Any]) -> None:
     store(home)
-    words = "no day of 22-23 Nov 2026 UTC is stored, but of 20 Nov 2026 UTC: `kubetally collect` collects what is due"
-    assert causes(body_of(client, "costs", **AFTER)) == [("window_without_data", words)]
+    words = "is stored; all stored days are within 20 Nov 2026 UTC: `kubetally collect` collects what is due"
+    message = f"no day of 22-23 Nov 2026 UTC {words}"
+    assert causes(body_of(client, "costs", **AFTER)) == [("window_without_data", message)]
 
 
 def test_day_that_failed_says_that_it_did(home: Home, client: TestClient[Any]) -> None:

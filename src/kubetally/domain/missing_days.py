@@ -28,14 +28,21 @@ def no_stored_day(
         message = _NOTHING_YET if account_ids else NO_ACCOUNTS
         return Issue(IssueKind.NOTHING_COLLECTED, message, facts=about)
     message = no_day_words(window, stored.first, last=stored.last)
-    if as_of is not None:
+    if as_of is not None and window.overlap(_span(stored.first, stored.last)) is not None:
         message = f"no day of {period_words(window)} was stored at {rfc3339(as_of)}: use a later instant"
     days = len(account_ids) * len(window.dates())
     return Issue(IssueKind.WINDOW_WITHOUT_DATA, message, window=window, facts={**about, "days": days})
 
 
 def no_day_words(window: Window, first: date, *, last: date) -> str:
-    """That no day of a window is stored. first, last: of the stored days."""
-    stored = Window(window_of(first).start, window_of(last).end)
-    what = "backfill` collects earlier days" if window.start < stored.start else "collect` collects what is due"
-    return f"no day of {period_words(window)} is stored, but of {period_words(stored)}: `kubetally {what}"
+    """That no day of a window is stored. first, last: of the stored days, which may have gaps between them."""
+    stored = _span(first, last)
+    what = "collect` collects what is due" if window.start >= stored.end else "backfill` collects past days"
+    return (
+        f"no day of {period_words(window)} is stored; all stored days are within {period_words(stored)}: "
+        f"`kubetally {what}"
+    )
+
+
+def _span(first: date, last: date) -> Window:
+    return Window(window_of(first).start, window_of(last).end)

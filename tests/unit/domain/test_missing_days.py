@@ -1,0 +1,38 @@
+"""Why no day of a window is stored, in words that hold for the days that are."""
+
+from datetime import date, datetime
+
+import pytest
+
+from kubetally.domain.account import StoredDays
+from kubetally.domain.missing_days import no_day_words, no_stored_day
+from kubetally.domain.window import Window, parse_instant
+
+FIRST, LAST = date(2026, 11, 20), date(2026, 11, 24)
+INSTANT = parse_instant("2026-11-22")
+
+
+def window(start: str, end: str) -> Window:
+    return Window(parse_instant(start), parse_instant(end))
+
+
+def message_at(as_of: datetime | None, start: str, end: str) -> str:
+    return no_stored_day(window(start, end), ["a"], StoredDays(2, FIRST, LAST), as_of).message
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "command"),
+    [
+        ("2026-11-18", "2026-11-20", "backfill` collects past days"),
+        ("2026-11-21", "2026-11-23", "backfill` collects past days"),
+        ("2026-11-25", "2026-11-26", "collect` collects what is due"),
+    ],
+)
+def test_command_is_the_one_that_collects_the_window(start: str, end: str, command: str) -> None:
+    words = no_day_words(window(start, end), FIRST, last=LAST)
+    assert words.endswith(f"is stored; all stored days are within 20-24 Nov 2026 UTC: `kubetally {command}")
+
+
+def test_later_instant_is_named_only_if_it_may_have_a_day() -> None:
+    assert message_at(INSTANT, "2026-11-20", "2026-11-23").endswith("at 2026-11-22T00:00:00Z: use a later instant")
+    assert message_at(INSTANT, "2026-11-10", "2026-11-12") == message_at(None, "2026-11-10", "2026-11-12")
