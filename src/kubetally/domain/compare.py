@@ -39,7 +39,7 @@ class CompareQuestion:
 
 
 def default_period(now: datetime) -> Window:
-    """The seven days before today, which is not over: a part of any change would come from its hours to come."""
+    """The seven days before today, which is not over: its missing hours would be a part of any change."""
     return Window(midnight(now) - 7 * DAY, midnight(now))
 
 

@@ -54,8 +54,8 @@ def unequal_coverage(before: PeriodCosts, now: PeriodCosts) -> Iterator[Issue]:
     accounts = [id_ for id_ in both if not isclose(before.share_covered(id_), now.share_covered(id_))]
     if accounts:
         window = now.report.window
-        is_due = before.has_all_hours and now.has_all_hours
-        hours = "that are to come; compare windows that end before today" if is_due else "without data"
+        lacks_no_data = before.has_all_hours and now.has_all_hours
+        hours = "that are not over; compare windows that end before today" if lacks_no_data else "without data"
         message = (
             f"the periods cover {_count(accounts)} unequally, {_hours(before, accounts)} hours before and "
             f"{_hours(now, accounts)} now: a part of the change comes from hours {hours}"

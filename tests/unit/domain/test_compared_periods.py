@@ -36,13 +36,13 @@ def test_share_of_the_period_decides_where_lengths_differ(hours: float) -> None:
     assert f"1 account unequally, {hours} of 24 hours before and {hours} of 48 now" in issue.message
 
 
-def test_hours_to_come_are_told_from_hours_without_data() -> None:
+def test_hours_that_are_not_over_are_not_called_missing() -> None:
     before, words = (
         period(BEFORE, a=24),
         "24 of 24 hours before and 12 of 24 now: a part of the change comes from hours ",
     )
     (issue,) = unequal_coverage(before, period(NOW, over=12, a=12))
-    assert f"{words}that are to come; compare windows that end before today" in issue.message
+    assert f"{words}that are not over; compare windows that end before today" in issue.message
     (issue,) = unequal_coverage(before, period(NOW, over=13, a=12))
     assert f"{words}without data" in issue.message
     (issue,) = unequal_coverage(period(BEFORE, a=23), period(NOW, over=12, a=12))
