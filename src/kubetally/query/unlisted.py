@@ -49,7 +49,8 @@ def unlisted_costs(
 
 def unlisted_issue(unlisted: Unlisted, currency: str | None) -> Issue:
     """What a total of assets lacks."""
-    amount = f"{to_shown(unlisted.amount)} {currency or ''}".rstrip()
+    shown = to_shown(unlisted.amount)
+    amount = f"{'less than 0.01' if shown == '0.00' else shown} {currency or ''}".rstrip()
     message = f"the total lacks {amount} of {component_word(unlisted.component)}, which no asset lists"
     accounts = sorted({day.account_id for day in unlisted.days})
     span = hull(window_of(day.day) for day in unlisted.days)
