@@ -1,5 +1,6 @@
 """Costs of a group as a table: rows, the lines that no workload was allocated, and totals, for each step."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -36,16 +37,13 @@ def print_grouped(
     _print_period(out, report)
     lines, rows = arrange_report(report, DEFAULT_ORDER, top)
     both = [*sorted(rows, key=lambda row: row.kind == REST), *lines]
-    printed = [row for row in both if any(row.costs) or row.kind == REST]
+    free_rows = sum(not _is_printed(row) for row in both) if report.question.group else 0
     # A row of one component says which in its key.
     is_by_component = any(row.component for row in both)
     shown = [part for part in Component if not is_by_component and any(row.costs.of(part) for row in both)]
-    zero = {*Component} - {*shown} - report.not_measured if shown else set()
-    grid = None if report.status is Status.NO_DATA else _grid(report, both, printed, shown)
-    left_out = _left_out(
-        [component_word(part) for part in Component if part in zero],
-        len(both) - len(printed) if report.question.group else 0,
-    )
+    zero = [part for part in Component if part not in shown and part not in report.not_measured] if shown else []
+    grid = None if report.status is Status.NO_DATA else _grid(report, both, shown)
+    left_out = _left_out(map(component_word, zero), free_rows)
     _print_rest(out, grid, left_out, report.issues, names, quiet=quiet)
 
 
@@ -138,18 +136,21 @@ def _comparison_grid(comparison: Comparison, both: Sequence[ComparedRow], shown:
     return grid
 
 
-def _grid(report: CostReport, both: Sequence[CostRow], printed: Sequence[CostRow], shown: Sequence[Component]) -> Grid:
+def _grid(report: CostReport, both: Sequence[CostRow], shown: Sequence[Component]) -> Grid:
     """The printed rows and lines, and the total of each step and of all. both: all rows and lines."""
+    of_steps = defaultdict[datetime | None, list[CostRow]](list)
+    for row in both:
+        of_steps[row.start].append(row)
     is_by_component = any(row.component for row in both)  # such rows have no hours
     names = [dimension.asked for dimension in report.question.group]
     ratios = [] if is_by_component else ["CPU eff.", "RAM eff."]
     grid = Grid(["from"] * bool(report.steps) + names or [""], ["total", *map(component_word, shown), *ratios])
     for start, step in _steps(report):
         first = [] if step is None else [f"{step.window.start:%Y-%m-%d}"]
+        rows = of_steps[start]
         if names:
-            _add_rows(grid, first, [row for row in printed if row.start == start], report.question.group, shown)
+            _add_rows(grid, first, [*filter(_is_printed, rows)], report.question.group, shown)
         if step is not None:
-            rows = [row for row in both if row.start == start]
             sums = Sums(*add(rows), weights=add_weights(rows))
             whole = [*_amounts(sums.costs, shown), *([] if is_by_component else _ratios(sums))]
             grid.add([*first, *(["total"] if names else [])], [UNKNOWN] if step.total is None else whole, style=_TOTAL)
@@ -181,6 +182,10 @@ def _add_rows(
 def _amounts(costs: Costs, shown: Sequence[Component]) -> list[str]:
     """The total and its components."""
     return [*map(money, [costs.total, *map(costs.of, shown)])]
+
+
+def _is_printed(row: CostRow) -> bool:
+    return any(row.costs) or row.kind == REST
 
 
 def _is_line(row: CostRow | ComparedRow) -> bool:
