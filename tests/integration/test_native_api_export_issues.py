@@ -51,11 +51,11 @@ def test_file_names_days_that_failed(home: Home, client: TestClient[Any], group:
 
 def test_file_names_what_matches_nothing(client: TestClient[Any]) -> None:
     asked = {"group": "pod", "filter": 'namespace:"täm-00\x7f"'}
-    said = header(client, **asked)
+    sent = header(client, **asked)
     body = body_of(client, "costs", **asked)
-    assert [issue["kind"] for issue in said["issues"]] == ["no_match"]
-    assert said["issues"][0]["message"] == body["issues"][0]["message"]
-    assert client.get(said["see"]).json()["issues"] == body["issues"]
+    assert [issue["kind"] for issue in sent["issues"]] == ["no_match"]
+    assert sent["issues"][0]["message"] == body["issues"][0]["message"]
+    assert client.get(sent["see"]).json()["issues"] == body["issues"]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -66,5 +66,5 @@ def test_file_without_account_says_so(client: TestClient[Any], group: dict[str, 
 
 def test_long_issues_and_questions_are_left_out_and_counted(client: TestClient[Any]) -> None:
     asked = "group=pod", f'filter=namespace:"{"x" * 1200}"'
-    said = header(client, **dict(part.split("=", 1) for part in asked))
-    assert said == {"count": 1, "issues": [], "see": None}
+    sent = header(client, **dict(part.split("=", 1) for part in asked))
+    assert sent == {"count": 1, "issues": [], "see": None}

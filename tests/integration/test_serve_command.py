@@ -667,7 +667,7 @@ def test_demo_collects_the_last_days_of_its_url_apart_from_the_lake_of_the_user(
         command = curl_of(program, "/api/v1/costs")
         body = eventually(lambda: (body := curl(command))["rows"] and body)
         assert body["rows"][0]["key"]["cluster"] == "my-cluster"
-        coverage = program.until(r"How far it is:\n\n  ([^\n]*)\n")[1]
+        coverage = program.until(r"progress:\n\n  ([^\n]*)\n")[1]
         done = subprocess.run(["/bin/bash", "-c", coverage], capture_output=True, text=True, timeout=60, check=True)
         assert "my-cluster" in done.stdout
         assert program.stop() == 0

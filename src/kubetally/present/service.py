@@ -61,9 +61,7 @@ def print_coverage_command(home: Path, *, days: int) -> None:
     """Print how to see which days of a demo's cluster are stored. days: how many are collected, beside today."""
     from kubetally.present.screen import console, say
 
-    say(
-        console(), f"/api/v1 answers from stored days; today and {days} days before are being collected. How far it is:"
-    )
+    say(console(), f"/api/v1 answers from stored days. Today and the {days} days before are being collected; progress:")
     print(f"\n  {own_command('coverage', home=home)}\n", flush=True)
 
 

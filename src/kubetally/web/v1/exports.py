@@ -56,16 +56,16 @@ def exports_endpoint(api: NativeApi) -> HTTPRouteHandler:
 
 def _header(issues: Sequence[Issue], query: bytes) -> str:
     """The header of a file whose data has these issues. query: of the request."""
-    told = [issue for issue in issues if issue.is_missing_data or issue.kind is IssueKind.NO_MATCH]
+    named = [issue for issue in issues if issue.is_missing_data or issue.kind is IssueKind.NO_MATCH]
     shown = list[dict[str, str]]()
-    for issue in told:
+    for issue in named:
         body = {"kind": issue.kind.value, "message": issue.message}
         if len(_json([*shown, body])) > _MAX_LENGTH:
             break
         shown.append(body)
     values = parse_parameters(query, EXPORT)
     see = "/api/v1/costs?" + urlencode({name: value for name, value in values.items() if name != FORMAT.name})
-    return _json({"count": len(told), "issues": shown, "see": see if len(see) <= _MAX_LENGTH else None})
+    return _json({"count": len(named), "issues": shown, "see": see if len(see) <= _MAX_LENGTH else None})
 
 
 def _json(value: object) -> str:
