@@ -1,5 +1,6 @@
 """Exports of all stored rows, which are read file by file, have the rows that an engine finds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.window import DAY, Window
+from kubetally.ledger.ports.lake import LocalScans, Scan
 from kubetally.query.duck import DuckEngine
 from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
+from kubetally.query.rollup_choice import by_rows
+from kubetally.query.row_files import read_rows
 from tests.cluster_days import DAY as FIRST
 from tests.cluster_days import cluster_day
 from tests.integration.test_rollups import ONE, ONE_DAY, TWO, WINDOW, Home, engine, home
@@ -62,6 +66,20 @@ def test_rows_of_other_accounts_in_the_same_file_are_left_out(home: Home) -> Non
     rows = export(without_engine(home), ALL)
     assert set(rows["account_id"].to_pylist()) == {ONE}
     assert rows == by_engine(home, AS_FILTER)
+
+
+def test_copies_of_some_files_are_released_before_the_next(home: Home) -> None:
+    home.store(*(cluster_day(ONE, day=FIRST + n * ONE_DAY) for n in range(10)))
+    question = by_rows(replace(ALL, window=Window(WINDOW.start, WINDOW.start + 10 * DAY)))
+    reader, done = without_engine(home), list[str | int]()
+
+    def copy(scans: Sequence[Scan]) -> LocalScans:
+        done.append(sum(len(scan.paths) for scan in scans))
+        return LocalScans(scans, lambda: done.append("released"))
+
+    rows = [*read_rows(replace(reader.snapshot(question), copy=copy))]
+    assert len({day for batch in rows for day in batch["day"].to_pylist()}) == 10
+    assert done == [8, "released", 2, "released"]
 
 
 def test_file_that_can_not_be_read_is_named(home: Home) -> None:

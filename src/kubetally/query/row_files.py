@@ -16,6 +16,8 @@ from kubetally.store.lake.schema import ALLOCATIONS, DAY
 
 _ROWS_PER_BATCH = 20_480
 """Larger ones take more memory and no less time."""
+_MAX_COPIES = 8
+"""Files of an object store that are copied at once, so that a year of small ones does not wait for each."""
 
 
 def can_read(snapshot: Snapshot) -> bool:
@@ -24,10 +26,10 @@ def can_read(snapshot: Snapshot) -> bool:
 
 
 def read_rows(snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
-    """The rows in the columns of the lake; those of an object store are copied file by file. Raises StoreError."""
+    """The rows in the columns of the lake; files of an object store are copied some at a time. Raises StoreError."""
     for scan in snapshot.scans:
-        for path in scan.paths:
-            local = snapshot.copy([replace(scan, paths=(path,))])
+        for first in range(0, len(scan.paths), _MAX_COPIES):
+            local = snapshot.copy([replace(scan, paths=scan.paths[first : first + _MAX_COPIES])])
             try:
                 yield from _rows_of(local.scans)
             finally:
