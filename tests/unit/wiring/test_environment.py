@@ -71,6 +71,10 @@ def test_environment_apart_stores_nothing_elsewhere() -> None:
     stored = {
         "KUBETALLY_DATABASE_URL": "postgresql://db",
         "KUBETALLY_LAKE_URL": "s3://lake",
+        "KUBETALLY_LAKE_OPTIONS": "aws_region=eu-west-1",
+        "KUBETALLY_QUERY_SPILL": "/spill",
+        "KUBETALLY_KEEP_ANSWERS": "/answers",
+        "KUBETALLY_KEYS": SECRET,
         "KUBETALLY_SECRET": SECRET,
     }
     apart = environment_apart(
