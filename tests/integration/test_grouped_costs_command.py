@@ -315,6 +315,24 @@ def test_figures_of_an_instant_come_from_stored_days(stored: Home) -> None:
     assert (before["total"]["total_cost"], before["issues"][0]["kind"]) == (None, "not_held")
 
 
+def test_removed_account_stays_in_the_sum_of_all(tmp_path: Path, replay: ReplayServer) -> None:
+    home = Home(tmp_path / "home")
+    for name in CLUSTERS:
+        home.add(name, "--url", replay.url_of(name))
+        assert home.call("backfill", name, *THREE_DAYS).code == 0
+    before = grouped(*WHOLE, "--by", "organization,cluster", home=home)
+    assert home.call("accounts", "remove", "cygnus", "--yes").code == 0
+    for instant in ((), ("--as-of", datetime.now(UTC).isoformat())):
+        after = grouped(*WHOLE, "--by", "organization,cluster", *instant, home=home)
+        for key in ("total", "rows", "coverage"):
+            assert after[key] == before[key]
+    shown = home.call("costs", *WHOLE, "--by", "cluster").out
+    assert "2 clusters by cluster" in shown
+    assert "cygnus (removed)" in shown
+    one = grouped("aurora", *WHOLE, "--by", "cluster", home=home)
+    assert [row["key"]["cluster"] for row in one["rows"]] == ["aurora"]
+
+
 def test_installed_program_groups_too(replay: ReplayServer) -> None:
     done = run("costs", "--url", replay.url_of("aurora"), *WHOLE, "--by", "label:team", *JSON)
     assert done.code == 0, done.err

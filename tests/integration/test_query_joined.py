@@ -29,6 +29,7 @@ from kubetally.domain.window import HOUR, Window
 from kubetally.query.joined import JoinedCluster, JoinedReader
 from kubetally.query.joined_report import get_joined_report
 from kubetally.query.opening import open_duck
+from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.encode import allocation_tables
@@ -107,6 +108,53 @@ def asked(reader: JoinedReader, question: CostQuestion, **answers: LiveCosts | F
 
 def rows_of(report: CostReport) -> dict[object, CostRow]:
     return {(row.key, row.kind, row.start, row.account_id): row for row in (*report.rows, *report.lines)}
+
+
+def test_removed_account_counts_by_its_stored_days_as_in_the_api(home: Home) -> None:
+    """Its source is not asked, and other hours are not missing."""
+    home.store(*(made(ONE, number) for number in range(3)), made(TWO, 1))
+    home.coverage.failed(TWO, DAY, home.clock.now(), code="source_refused", message="no route")
+    home.accounts.remove(TWO)
+    clusters = list(map(JoinedCluster, home.accounts.listed()))
+    with LedgerReader(home, open_duck) as ledger:  # type: ignore[arg-type]
+        for question in QUESTIONS:
+            reader = JoinedReader(clusters, home, lambda: home.engine, allocation_tables, home.clock)  # type: ignore[arg-type]
+            assert reader.clusters_to_ask(question) == [ONE]
+            joined, stored = asked(reader, question), LedgerReports(ledger).costs(question)
+            assert (joined.bill, joined.coverage) == (stored.bill, stored.coverage)
+            assert rows_of(joined) == rows_of(stored)
+    assert reader.labels() == {ONE: "cluster-1", TWO: "cluster-2 (removed)"}
+    later = replace(QUESTIONS[1], window=Window(WINDOW.start + 2 * ONE_DAY, WINDOW.end))
+    reader = JoinedReader(clusters, home, lambda: home.engine, allocation_tables, home.clock)  # type: ignore[arg-type]
+    assert asked(reader, later).coverage.hours_asked == 24
+    assert reader.labels() == {ONE: "cluster-1"}
+
+
+def test_day_of_a_removed_account_that_the_window_cuts_is_missing(home: Home) -> None:
+    home.store(made(ONE, 0), made(ONE, 1))
+    home.accounts.remove(ONE)
+    clusters = [JoinedCluster(listed) for listed in home.accounts.listed() if listed.id == ONE]
+    for window in (Window(WINDOW.start + HOUR, WINDOW.end), Window(WINDOW.start, WINDOW.start + ONE_DAY + HOUR)):
+        reader = JoinedReader(clusters, home, lambda: home.engine, allocation_tables, home.clock)  # type: ignore[arg-type]
+        report = asked(reader, replace(QUESTIONS[0], window=window))
+        assert report.coverage.hours_covered == 24
+        (issue,) = [issue for issue in report.issues if issue.kind is IssueKind.NOT_HELD]
+        assert "begin and end the window at 00:00 UTC" in issue.message
+        assert report.status is Status.PARTIAL
+
+
+def test_unreadable_day_of_a_removed_account_is_missing(home: Home) -> None:
+    home.store(made(ONE, 0), made(ONE, 1))
+    home.accounts.remove(ONE)
+    home.damage(DAY)
+    clusters = [JoinedCluster(listed) for listed in home.accounts.listed() if listed.id == ONE]
+    reader = JoinedReader(clusters, home, lambda: home.engine, allocation_tables, home.clock)  # type: ignore[arg-type]
+    with pytest.raises(StoreError) as error:
+        asked(reader, QUESTIONS[2])
+    assert reader.set_aside(error.value)
+    report = asked(reader, QUESTIONS[2])
+    assert (report.coverage.hours_covered, report.status) == (24, Status.PARTIAL)
+    assert [issue.kind for issue in report.issues if issue.is_missing_data] == [IssueKind.SOURCE_FAILED]
 
 
 def _without_ids(report: CostReport) -> CostReport:

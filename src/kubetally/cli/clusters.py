@@ -24,10 +24,14 @@ _ADD_ACCOUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class ChosenClusters:
-    """Clusters as options name them. is_one: a single one was asked for, whose answer is not in a list."""
+    """Clusters as options name them.
+
+    is_one: a single one was asked for, whose answer is not in a list. are_all_accounts: no cluster was named.
+    """
 
     clusters: "list[AnyCluster]"
     is_one: bool
+    are_all_accounts: bool = False
 
 
 def choose_clusters(options: ClusterOptions, settings: "Settings", *, quiet: bool = False) -> ChosenClusters:
@@ -57,7 +61,9 @@ def choose_clusters(options: ClusterOptions, settings: "Settings", *, quiet: boo
             code="no_cluster",
         )
     clusters = [*accounts, *others]
-    return ChosenClusters(clusters, is_one=len(clusters) == 1 and is_named)
+    return ChosenClusters(
+        clusters, is_one=len(clusters) == 1 and is_named, are_all_accounts=bool(accounts) and not is_named
+    )
 
 
 def _is_url(place: str) -> bool:

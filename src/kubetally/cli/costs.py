@@ -49,7 +49,8 @@ def costs(
 
     Prints the cost of each component, where it went, and how efficiently it was used. The parts always add up to the
     total. Several clusters are read concurrently. Grouped by anything but summary, namespace and workload, or with an
-    option from --step to --compare-with, all clusters are one report: that of GET /api/v1/costs or compare.
+    option from --step to --compare-with, all clusters are one report: that of GET /api/v1/costs or compare. Without a
+    named cluster it counts the stored days of removed accounts, too.
 
     \b
     Examples:
@@ -73,7 +74,7 @@ def costs(
     choice = choose_clusters(clusters, settings, quiet=answer.quiet)
     with answer_to(answer.output_file):
         if level is None:
-            code = grouped_costs(question, choice.clusters, settings, output, strict=strict, quiet=answer.quiet)
+            code = grouped_costs(question, choice, settings, output, strict=strict, quiet=answer.quiet)
         else:
             answers = ask(choice.clusters, span, settings, legacy=legacy, as_of=instant, quiet=answer.quiet)
             show(answers, level, output, is_one=choice.is_one, quiet=answer.quiet)

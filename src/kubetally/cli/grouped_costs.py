@@ -1,7 +1,7 @@
 """`kubetally costs` of a group: asks clusters together, and prints one report or comparison."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from kubetally.cli import exits
@@ -14,22 +14,23 @@ from kubetally.domain.status import Status
 from kubetally.present.grid import escaped
 
 if TYPE_CHECKING:
+    from kubetally.cli.clusters import ChosenClusters
     from kubetally.cli.grouping import GroupedQuestion
     from kubetally.domain.compare import Comparison
     from kubetally.domain.fleet import Failed
     from kubetally.domain.issues import Issue
     from kubetally.domain.question.cost_question import CostQuestion
     from kubetally.domain.report import CostReport
-    from kubetally.ledger.ports.clusters import AnyCluster
     from kubetally.query.reports import LedgerReports
     from kubetally.settings import Settings
+    from kubetally.wiring.grouped import GroupedCosts
 
 _Report = TypeVar("_Report", "CostReport", "Comparison")
 
 
 def grouped_costs(
     question: "GroupedQuestion",
-    clusters: "Sequence[AnyCluster]",
+    choice: "ChosenClusters",
     settings: "Settings",
     output: Format,
     *,
@@ -40,47 +41,58 @@ def grouped_costs(
     compared = question.compared
     questions = [question.costs] if compared is None else [compared.of_before(), compared.of_now()]
     if compared is None:
-        report, failed = _ask(clusters, questions, lambda reports: reports.costs(question.costs), settings, quiet=quiet)
-        _show_report(report, question, clusters, output, quiet=quiet)
-        reports = [report]
+        costs = _ask(choice, questions, lambda reports: reports.costs(question.costs), settings, quiet=quiet)
+        _show_report(costs.report, question, _names(choice, costs.labels), output, quiet=quiet)
+        reports, failed = [costs.report], costs.failed
     else:
-        comparison, failed = _ask(clusters, questions, lambda reports: reports.compare(compared), settings, quiet=quiet)
-        _show_comparison(comparison, question, clusters, output, quiet=quiet)
-        reports = [comparison.now, comparison.before]
-    return _exit_code(reports, failed, len(clusters), strict=strict)
+        changes = _ask(choice, questions, lambda reports: reports.compare(compared), settings, quiet=quiet)
+        _show_comparison(changes.report, question, _names(choice, changes.labels), output, quiet=quiet)
+        reports, failed = [changes.report.now, changes.report.before], changes.failed
+    return _exit_code(reports, failed, len(choice.clusters), strict=strict)
 
 
 def _ask(
-    clusters: "Sequence[AnyCluster]",
+    choice: "ChosenClusters",
     questions: "Sequence[CostQuestion]",
     compute: "Callable[[LedgerReports], _Report]",
     settings: "Settings",
     *,
     quiet: bool,
-) -> "tuple[_Report, list[Failed]]":
-    """The report, and the clusters that gave no answer, whose errors are printed on standard error."""
+) -> "GroupedCosts[_Report]":
+    """The costs; errors of clusters that gave no answer are printed on standard error."""
     from kubetally.cli.progress import progress
     from kubetally.tasks import run
     from kubetally.wiring.grouped import get_grouped_costs
 
-    many = "1 cluster" if len(clusters) == 1 else f"{len(clusters)} clusters"
-    with progress(len(questions) * len(clusters), f"Asking {many}", quiet=quiet) as done:
-        report, failed = run(get_grouped_costs(clusters, questions, compute, settings=settings, done=done))
-    for failure in failed:
+    count = len(choice.clusters)
+    many = "1 cluster" if count == 1 else f"{count} clusters"
+    with progress(len(questions) * count, f"Asking {many}", quiet=quiet) as done:
+        costs = run(
+            get_grouped_costs(
+                choice.clusters,
+                questions,
+                compute,
+                settings=settings,
+                with_removed=choice.are_all_accounts,
+                done=done,
+            )
+        )
+    for failure in costs.failed:
         name = failure.source.account_name
         exits.complain(f"{name}: {failure.error}" if name else str(failure.error))
-    return report, failed
+    return costs
 
 
 def _show_report(
-    report: "CostReport", question: "GroupedQuestion", clusters: "Sequence[AnyCluster]", output: Format, *, quiet: bool
+    report: "CostReport", question: "GroupedQuestion", names: "Mapping[str, str]", output: Format, *, quiet: bool
 ) -> None:
+    """names: of the clusters, by id."""
     from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
 
     if output is Format.TABLE:
         from kubetally.present.grouped_tables import print_grouped
 
-        print_grouped(report, question.top, _names(clusters), question.words, quiet=quiet)
+        print_grouped(report, question.top, names, question.words, quiet=quiet)
         return
     lines, rows = arrange_report(report, DEFAULT_ORDER, question.top)
     if output is Format.JSON:
@@ -97,17 +109,18 @@ def _show_report(
 def _show_comparison(
     comparison: "Comparison",
     question: "GroupedQuestion",
-    clusters: "Sequence[AnyCluster]",
+    names: "Mapping[str, str]",
     output: Format,
     *,
     quiet: bool,
 ) -> None:
+    """names: of the clusters, by id."""
     from kubetally.domain.compare import LARGEST_CHANGE_FIRST, arrange_comparison
 
     if output is Format.TABLE:
         from kubetally.present.grouped_tables import print_comparison
 
-        print_comparison(comparison, question.top, _names(clusters), question.words, quiet=quiet)
+        print_comparison(comparison, question.top, names, question.words, quiet=quiet)
         return
     lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, question.top)
     if output is Format.JSON:
@@ -168,13 +181,9 @@ def _warn(issues: "Iterable[Issue]", *, quiet: bool) -> None:
             warn(issue.message)
 
 
-def _names(clusters: "Sequence[AnyCluster]") -> dict[str, str]:
-    """The names of accounts by their id; a cluster without account is called by where it is."""
+def _names(choice: "ChosenClusters", labels: "Mapping[str, str]") -> dict[str, str]:
+    """The labels of accounts by their id; a cluster without account is called by where it is."""
     from kubetally.ledger.ports.clusters import AccountCluster
 
-    return dict(
-        (cluster.account.id, cluster.account.name)
-        if isinstance(cluster, AccountCluster)
-        else (cluster.place, cluster.place)
-        for cluster in clusters
-    )
+    others = [cluster.place for cluster in choice.clusters if not isinstance(cluster, AccountCluster)]
+    return {**labels, **dict(zip(others, others, strict=True))}

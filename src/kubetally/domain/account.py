@@ -1,5 +1,6 @@
 """Organizations and the cloud accounts that belong to them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -135,6 +136,11 @@ class AccountPlace:
 
 
 AnyAccount = Account | AccountPlace
+
+
+def account_labels(accounts: Iterable[ListedAccount]) -> dict[str, str]:
+    """What accounts are called on screen, by id: by their names, and whether they are removed."""
+    return {account.id: f"{account.name} (removed)" if account.removed_at else account.name for account in accounts}
 
 
 @dataclass(frozen=True, slots=True)

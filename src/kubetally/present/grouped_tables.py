@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from rich.console import Console
 
@@ -22,6 +24,7 @@ from kubetally.present.text import UNKNOWN, currency_words, hours_of, money, per
 
 _TOTAL, _LINE = "bold", "dim"
 _MAX_NAMES = 5
+_Row = TypeVar("_Row", CostRow, ComparedRow)
 
 
 def print_grouped(
@@ -36,7 +39,7 @@ def print_grouped(
     _print_heading(out, report.question.group, len(names), words)
     _print_period(out, report)
     lines, rows = arrange_report(report, DEFAULT_ORDER, top)
-    both = [*sorted(rows, key=lambda row: row.kind == REST), *lines]
+    both = _labelled([*sorted(rows, key=lambda row: row.kind == REST), *lines], report.question.group, names)
     free_rows = sum(not _is_printed(row) for row in both) if report.question.group else 0
     # A row of one component says which in its key.
     is_by_component = any(row.component for row in both)
@@ -57,7 +60,7 @@ def print_comparison(
     _print_period(out, comparison.now)
     _print_period(out, comparison.before, "before: ")
     lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, top)
-    both = [*rows, *lines] if group else []
+    both = _labelled([*rows, *lines] if group else [], group, names)
     printed = [row for row in both if any((row.before != 0, row.now != 0, *row.counted)) or row.kind == REST]
     total = comparison.total
     shown = [
@@ -190,6 +193,22 @@ def _is_printed(row: CostRow) -> bool:
 
 def _is_line(row: CostRow | ComparedRow) -> bool:
     return row.kind not in (None, REST, Kind.WORKLOAD)
+
+
+def _labelled(rows: Sequence[_Row], group: Sequence[Dimension], labels: Mapping[str, str]) -> list[_Row]:
+    """The rows with the labels of accounts in place of their names. Beside its organization a label needs none."""
+    names = [dimension.name for dimension in group]
+
+    def labelled(row: _Row) -> _Row:
+        label = labels.get(row.account_id or "")
+        if label is None:
+            return row
+        key = list(zip(names, row.key, strict=True))
+        organization = next((value for name, value in key if name == "organization"), None)
+        shown = label.removeprefix(f"{organization}/")
+        return replace(row, key=tuple(shown if name == "cluster" else value for name, value in key))
+
+    return [labelled(row) for row in rows]
 
 
 def _names(row: CostRow | ComparedRow, group: Sequence[Dimension]) -> list[str]:

@@ -7,7 +7,8 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from kubetally.domain.account import ListedAccount
+from kubetally.domain.account import ListedAccount, account_labels
+from kubetally.domain.collection import window_of
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.compare import ComparedRow, Comparison
 from kubetally.domain.damage import CollectionGone, DayDamaged
@@ -25,6 +26,7 @@ from kubetally.query.joined_days import (
     JoinedDays,
     Key,
     LiveDays,
+    cut_days,
     facts_without,
     live_facts,
     not_measured,
@@ -50,7 +52,12 @@ class JoinedCluster:
     """A cluster of an answer. has_account: else it has no stored days, and its id is where its source is."""
 
     listed: ListedAccount
-    has_account: bool
+    has_account: bool = True
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether its account was removed: only its stored days count."""
+        return self.listed.removed_at is not None
 
 
 class JoinedReader(SharedEngine):
@@ -71,6 +78,7 @@ class JoinedReader(SharedEngine):
     ) -> None:
         super().__init__(open_engine)
         self._clusters = {cluster.listed.id: cluster for cluster in clusters}
+        self._removed = frozenset(cluster.listed.id for cluster in clusters if cluster.is_removed)
         self._stores, self._encode, self._clock = stores, encode, clock
         self._until = whole_hour(clock.now())
         self._known: KnownDays = NothingStored()
@@ -128,7 +136,11 @@ class JoinedReader(SharedEngine):
     def clusters_to_ask(self, question: CostQuestion) -> list[str]:
         """The clusters whose rows may pass the filter; the name of one without an account is not known before."""
         possible = possible_accounts(question.filter, {id_: cluster.listed for id_, cluster in self._clusters.items()})
-        return [id_ for id_, cluster in self._clusters.items() if not cluster.has_account or id_ in possible]
+        return [
+            id_
+            for id_, cluster in self._clusters.items()
+            if not cluster.is_removed and (not cluster.has_account or id_ in possible)
+        ]
 
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """See `AnswerReader.snapshot`."""
@@ -146,8 +158,17 @@ class JoinedReader(SharedEngine):
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Whole hours of a part of the window, summed over clusters."""
         over = window.until(self._until)
-        hours = len(snapshot.accounts) * (0.0 if over is None else over.hours) - snapshot.known.hours_left_out(over)
-        return Coverage(hours, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
+        asked, covered = snapshot.hours_asked(window, over), snapshot.hours_covered(window)
+        return Coverage(asked, covered, snapshot.state or DayState.PROVISIONAL)
+
+    def labels(self) -> dict[str, str]:
+        """What the accounts of the answer are called on screen, by id; removed ones if they have days in it."""
+        counted = {id_ for days in self._days.values() for id_, _ in days.used}
+        return account_labels(
+            cluster.listed
+            for id_, cluster in self._clusters.items()
+            if cluster.has_account and (id_ in counted or not cluster.is_removed)
+        )
 
     def without_places(self, report: _Report) -> _Report:
         """The report without ids of clusters that have no account."""
@@ -176,12 +197,22 @@ class JoinedReader(SharedEngine):
         """The stored days that are used. Raises StoreError."""
         now = self._clock.now()
         known = self._snapshots.days(question, accounts, now)
-        used, unused = used_days(known, question.window, now, self._unreadable)
+        used, unused = used_days(known, question.window, now, self._unreadable, self._removed)
         is_past, left_out = question.as_of is not None, {(day.account_id, day.day) for day in unused}
         issues = [
-            unreadable_day(key, error, is_past=is_past) for key, error in self._unreadable.items() if key in left_out
+            unreadable_day(key, error, is_missing=is_past or key[0] in self._removed)
+            for key, error in self._unreadable.items()
+            if key in left_out
         ]
-        return JoinedDays(used, unused, issues)
+        return JoinedDays(used, unused, [*issues, *self._cut_days(question, accounts)])
+
+    def _cut_days(self, question: CostQuestion, accounts: Accounts) -> Iterator[Issue]:
+        """The issues of stored days of removed accounts that are only partly in the window. Raises StoreError."""
+        removed, dates = self._removed.intersection(accounts), question.window.dates()
+        whole = Window(window_of(dates[0]).start, window_of(dates[-1]).end) if dates else question.window
+        if removed and whole != question.window:
+            known = self._snapshots.days(replace(question, window=whole), removed, self._clock.now())
+            yield from cut_days(known, question.window)
 
     def _adjust(self, days: JoinedDays, live: LiveDays, known: WindowDays, *, is_past: bool) -> WindowDays:
         """The days that are in the answer, and their facts."""

@@ -1,7 +1,7 @@
 """The days of an answer that is joined from stored days and what sources were asked for."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
@@ -98,14 +98,21 @@ class JoinedDays:
 
 
 def used_days(
-    days: Iterable[KnownDay], window: Window, now: datetime, unreadable: Mapping[Key, StoreError]
+    days: Iterable[KnownDay],
+    window: Window,
+    now: datetime,
+    unreadable: Mapping[Key, StoreError],
+    removed: Collection[str] = (),
 ) -> tuple[dict[Key, CoveredDay], list[CoveredDay]]:
-    """The stored days that are used for a window, and the others."""
+    """The stored days that are used for a window, and the others.
+
+    removed: accounts that have no source to ask instead.
+    """
     used, unused = dict[Key, CoveredDay](), list[CoveredDay]()
     for day, _ in days:
         key = day.account_id, day.day
-        is_used = day.has_costs and key not in unreadable and _is_current(day, now) and window.contains(span_of(day))
-        if is_used:
+        is_current = (day.has_costs and _is_current(day, now)) or day.account_id in removed
+        if is_current and key not in unreadable and window.contains(span_of(day)):
             used[key] = day
         elif day.is_stored:
             unused.append(day)
@@ -120,13 +127,22 @@ def span_of(day: CoveredDay) -> Window:
     return whole.until(whole_hour(day.collected_at)) or Window(whole.start, whole.start)
 
 
-def unreadable_day(key: Key, error: StoreError, *, is_past: bool) -> Issue:
-    """A stored day that can't be read: of the past it is missing, else its source was asked for it."""
-    kind = IssueKind.SOURCE_FAILED if is_past else IssueKind.SOURCE_WARNING
-    consequence = "" if is_past else ", so it was requested from the source"
+def unreadable_day(key: Key, error: StoreError, *, is_missing: bool) -> Issue:
+    """A stored day that can't be read. is_missing: else its source was asked for it."""
+    kind = IssueKind.SOURCE_FAILED if is_missing else IssueKind.SOURCE_WARNING
+    consequence = "" if is_missing else ", so it was requested from the source"
     message = f"the stored day could not be read{consequence}: {error}"
     about = {"accounts": [key[0]], "code": error.code}
     return Issue(kind, message, None, window_of(key[1]), "history", about)
+
+
+def cut_days(days: Iterable[KnownDay], window: Window) -> Iterator[Issue]:
+    """Stored days of removed accounts that the window cuts: they are left out, because no source answers for parts."""
+    for day, _ in days:
+        if day.is_stored and not window.contains(span_of(day)):
+            message = "only whole days of a removed account can be counted; begin and end the window at 00:00 UTC"
+            about = {"accounts": [day.account_id]}
+            yield Issue(IssueKind.NOT_HELD, message, None, window_of(day.day), "history", about)
 
 
 def not_measured(bookings: Sequence[Booking]) -> frozenset[Component]:

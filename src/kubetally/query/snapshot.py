@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ATTEMPTS = 3
+_HOURS_PER_DAY = 24.0
 _MIN_COLLECTIONS = 2
 """Of fewer, the rows are read as fast."""
 
@@ -111,6 +112,16 @@ class Snapshot:
     def days_of(self, window: Window) -> Sequence[CoveredDay]:
         """The known days in a part of the window."""
         return self.known.of(window)
+
+    def hours_asked(self, window: Window, over: Window | None) -> float:
+        """Hours of a part of the window, summed over accounts; of a removed one only those of its known days.
+
+        over: the part of it that is over.
+        """
+        removed = {account.id for account in self.accounts.values() if account.removed_at is not None}
+        known = sum(day.account_id in removed for day in self.days_of(window)) if removed else 0
+        hours = (len(self.accounts) - len(removed)) * (0.0 if over is None else over.hours)
+        return hours - self.known.hours_left_out(over, but=removed) + _HOURS_PER_DAY * known
 
     def hours_covered(self, window: Window) -> float:
         """Hours of a part of the window with data, summed over accounts."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay
@@ -28,17 +29,28 @@ from kubetally.wiring.queries import query_engine
 _Report = TypeVar("_Report", CostReport, Comparison)
 
 
+@dataclass(frozen=True, slots=True)
+class GroupedCosts(Generic[_Report]):
+    """A report, the clusters that gave no answer, and what its accounts are called on screen, by id."""
+
+    report: _Report
+    failed: Sequence[Failed]
+    labels: Mapping[str, str]
+
+
 async def get_grouped_costs(
     clusters: Sequence[AnyCluster],
     questions: Sequence[CostQuestion],
     compute: Callable[[LedgerReports], _Report],
     *,
     settings: Settings,
+    with_removed: bool = False,
     clock: Clock | None = None,
     done: Callable[[], None] = lambda: None,
-) -> tuple[_Report, list[Failed]]:
-    """See `get_joined_report`. done: called when a cluster ends, for each question.
+) -> GroupedCosts[_Report]:
+    """See `get_joined_report`.
 
+    with_removed: with the stored days of removed accounts. done: called when a cluster ends, for each question.
     Raises: RequestError, for several currencies and for an instant without history; StoreError.
     """
     clock, as_of = clock or SystemClock(), questions[0].as_of
@@ -53,8 +65,10 @@ async def get_grouped_costs(
             chosen = {id_: by_id[id_] for id_ in ids}
             return await costs.ask_missing_of_all(chosen, stored, question.window, done=done, as_of=as_of)
 
-        with JoinedReader(_joined(by_id, ledger), ledger, open_engine, _encode, clock) as reader:
-            return await get_joined_report(reader, questions, compute, ask)
+        joined = _joined(by_id, ledger, with_removed=with_removed)
+        with JoinedReader(joined, ledger, open_engine, _encode, clock) as reader:
+            report, failed = await get_joined_report(reader, questions, compute, ask)
+            return GroupedCosts(report, failed, reader.labels())
 
 
 @contextmanager
@@ -67,11 +81,15 @@ def open_explainer(settings: Settings) -> Iterator[tuple[Ledger, Explainer]]:
         yield ledger, Explainer(reader, day_requests)
 
 
-def _joined(subjects: Mapping[str, CostSubject], ledger: Ledger | None) -> list[JoinedCluster]:
-    """The clusters with the names and organizations of their accounts."""
+def _joined(subjects: Mapping[str, CostSubject], ledger: Ledger | None, *, with_removed: bool) -> list[JoinedCluster]:
+    """The clusters with the names and organizations of their accounts. with_removed: removed accounts, too."""
     listed = {} if ledger is None else {account.id: account for account in ledger.accounts.listed()}
     named = ((listed.get(id_) or ListedAccount(id_, id_, ""), subject) for id_, subject in subjects.items())
-    return [JoinedCluster(account, has_account=subject.account is not None) for account, subject in named]
+    removed = [account for account in listed.values() if with_removed and account.removed_at is not None]
+    return [
+        *(JoinedCluster(account, has_account=subject.account is not None) for account, subject in named),
+        *map(JoinedCluster, removed),
+    ]
 
 
 def _encode(days: Sequence[CollectedDay]) -> list[Any]:
