@@ -59,8 +59,11 @@ def test_component_that_the_currency_lacks_is_null(client: TestClient[Any]) -> N
     body = ask(client, text='currency:"EUR"')
     assert (body["total"]["gpu_cost"], body["not_measured"]) == (None, ["gpu_cost"])
     assert body["coverage"] == {"hours_asked": 48, "hours_covered": 24, "state": "provisional"}
-    assert [issue["accounts"] for issue in body["issues"]] == [[TWO]]
-    assert ask(client, text='currency!:"EUR"')["issues"] == []
+    assert {issue["kind"]: issue["accounts"] for issue in body["issues"]} == {
+        "window_without_data": [TWO],
+        "not_measured": [TWO],
+    }
+    assert [issue["accounts"] for issue in ask(client, text='currency!:"EUR"')["issues"]] == [[ONE]]
 
 
 def test_currency_is_read_in_any_case(client: TestClient[Any]) -> None:
@@ -87,7 +90,12 @@ def test_account_without_data_may_be_of_any_currency(home: Home, client: TestCli
     home.accounts.add(account(3, "http://three.test"))
     home.coverage.failed(THREE, DAY, NOON_AFTER, code="source_refused", message="no route")
     body = ask(client, text='currency:"EUR"')
-    assert (body["coverage"]["hours_asked"], [issue["accounts"] for issue in body["issues"]]) == (96, [[TWO], [THREE]])
+    assert body["coverage"]["hours_asked"] == 96
+    assert {issue["kind"]: issue["accounts"] for issue in body["issues"]} == {
+        "window_without_data": [TWO, THREE],
+        "not_measured": [TWO],
+        "source_failed": [THREE],
+    }
 
 
 @pytest.mark.parametrize("more", [{}, {"as_of": PAST}], ids=str)
@@ -110,8 +118,11 @@ def test_account_of_two_currencies_is_counted_by_day(home: Home, client: TestCli
         body = ask(client, text=f'currency:"{currency}"', step="day", end="2026-11-23", **more)
         assert [body["coverage"]["hours_asked"], body["coverage"]["hours_covered"]] == hours
         assert sum(step["coverage"]["hours_asked"] for step in body["steps"]) == hours[0]
-        assert {(issue["message"], date.fromisoformat(issue["start"][:10])) for issue in body["issues"]} == expected
-        assert all(issue["days"] == 1 for issue in body["issues"])
+        gaps = [issue for issue in body["issues"] if issue["is_missing_data"]]
+        assert [(issue["accounts"], issue["days"] * 24) for issue in gaps] == [([TWO], 48)] * (currency == "EUR")
+        others = [issue for issue in body["issues"] if issue not in gaps]
+        assert {(issue["message"], date.fromisoformat(issue["start"][:10])) for issue in others} == expected
+        assert all(issue["days"] == 1 for issue in others)
 
 
 def test_currencies_that_can_not_be_added_are_all_named(home: Home, client: TestClient[Any]) -> None:

@@ -9,16 +9,21 @@ import pytest
 from litestar.testing import TestClient
 
 from kubetally.domain.collection import NO_DATA
-from tests.cluster_days import DAY
-from tests.native import DAYS, ONE, Home, body_of
+from tests.cluster_days import DAY, cluster_day
+from tests.native import COLLECTED, DAYS, ONE, TWO, Home, body_of
 from tests.served import NOON_AFTER
 
 GROUPS = ({}, {"group": "namespace"})
+ON_NEXT = {"start": "2026-11-21T00:00:00Z", "end": "2026-11-22T00:00:00Z"}
+NEXT = DAY + timedelta(days=1)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    return Home(tmp_path)
+    """Two accounts, one of them with both days."""
+    home = Home(tmp_path)
+    home.store(cluster_day(TWO, day=NEXT, collected_at=COLLECTED))
+    return home
 
 
 def header(client: TestClient[Any], **parameters: Any) -> dict[str, Any]:
@@ -34,7 +39,10 @@ def header(client: TestClient[Any], **parameters: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
 @pytest.mark.parametrize("group", GROUPS)
-def test_file_of_sound_data_has_no_issue(client: TestClient[Any], group: dict[str, str], format_: str) -> None:
+def test_file_of_sound_data_has_no_issue(
+    home: Home, client: TestClient[Any], group: dict[str, str], format_: str
+) -> None:
+    home.store(cluster_day(ONE, day=NEXT, collected_at=COLLECTED))
     assert header(client, **group, format=format_) == {
         "count": 0,
         "issues": [],
@@ -44,16 +52,23 @@ def test_file_of_sound_data_has_no_issue(client: TestClient[Any], group: dict[st
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_file_names_days_that_failed(home: Home, client: TestClient[Any], group: dict[str, str]) -> None:
-    home.coverage.failed(ONE, DAY + timedelta(days=1), NOON_AFTER, code=NO_DATA, message="the source has no data")
+    home.coverage.failed(ONE, NEXT, NOON_AFTER, code=NO_DATA, message="the source has no data")
     message = "1 day could not be collected: the source has no data"
-    assert header(client, **group)["issues"] == [{"kind": "source_failed", "message": message}]
+    assert header(client, **group)["issues"] == [{"kind": "source_failed", "message": message, **ON_NEXT}]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_file_names_days_that_were_never_tried(client: TestClient[Any], group: dict[str, str]) -> None:
+    words = "has no data: `kubetally coverage` shows which, `kubetally backfill` collects past days"
+    issue = {"kind": "window_without_data", "message": f"1 day of cluster-1 {words}", **ON_NEXT}
+    assert header(client, **group)["issues"] == [issue]
 
 
 def test_file_names_what_matches_nothing(client: TestClient[Any]) -> None:
     asked = {"group": "pod", "filter": 'namespace:"täm-00\x7f"'}
     sent = header(client, **asked)
     body = body_of(client, "costs", **asked)
-    assert [issue["kind"] for issue in sent["issues"]] == ["no_match"]
+    assert [issue["kind"] for issue in sent["issues"]] == ["no_match", "window_without_data"]
     assert sent["issues"][0]["message"] == body["issues"][0]["message"]
     assert client.get(sent["see"]).json()["issues"] == body["issues"]
 
@@ -67,4 +82,4 @@ def test_file_without_account_says_so(client: TestClient[Any], group: dict[str, 
 def test_long_issues_and_questions_are_left_out_and_counted(client: TestClient[Any]) -> None:
     asked = "group=pod", f'filter=namespace:"{"x" * 1200}"'
     sent = header(client, **dict(part.split("=", 1) for part in asked))
-    assert sent == {"count": 1, "issues": [], "see": None}
+    assert sent == {"count": 2, "issues": [], "see": None}

@@ -72,7 +72,7 @@ def test_window_behind_all_stored_days_asks_to_collect(home: Home, client: TestC
 def test_day_that_failed_says_that_it_did(home: Home, client: TestClient[Any]) -> None:
     home.coverage.failed(ONE, DAY, NOON_AFTER, code=NO_DATA, message="the source has no data")
     words = "1 day could not be collected: the source has no data"
-    assert causes(body_of(client, "costs")) == [("source_failed", words)]
+    assert causes(body_of(client, "costs", end="2026-11-21", filter=f'cluster:"{ONE}"')) == [("source_failed", words)]
 
 
 def test_instant_before_the_first_collection_asks_for_a_later_one(home: Home, client: TestClient[Any]) -> None:

@@ -192,6 +192,9 @@ class _Tried(Protocol):
     @property
     def is_damaged(self) -> bool: ...
 
+    @property
+    def has_costs(self) -> bool: ...
+
 
 class _KnownDay:
     """What follows from the stored collection of an (account, day) and its last attempt."""
@@ -212,6 +215,11 @@ class _KnownDay:
     def has_costs(self: _Tried) -> bool:
         """Whether its costs are readable as far as known: it is stored, and at most its assets are damaged."""
         return self.is_stored and not (self.is_damaged and self.last_error and self.last_error[0] != ASSETS_DAMAGED)
+
+    @property
+    def is_failed(self: _Tried) -> bool:
+        """Whether its last attempt says why it has no readable costs."""
+        return self.last_error is not None and not self.has_costs
 
     @property
     def is_missing(self: _Tried) -> bool:

@@ -1,18 +1,21 @@
-"""Why an answer from stored days has no day, and what to do."""
+"""What an answer from stored days lacks, why, and what to do."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime
+from math import fsum
 
 from kubetally.domain.account import StoredDays
 from kubetally.domain.collection import window_of
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.window import Window, rfc3339
-from kubetally.domain.words import period_words
+from kubetally.domain.window import DAY, HOUR, Window, rfc3339
+from kubetally.domain.words import hours_words, name_some, period_words
 
 NO_ACCOUNTS = "there are no accounts: add one with `kubetally accounts add NAME --url URL`"
 _NOTHING_YET = (
     "nothing is collected yet: `kubetally serve` stores the first days within minutes, `kubetally collect` at once"
 )
+_MAX_NAMES = 3
+_HOURS_PER_DAY = DAY / HOUR
 
 
 def no_stored_day(
@@ -42,6 +45,37 @@ def no_day_words(window: Window, first: date, *, last: date) -> str:
         f"no day of {period_words(window)} is stored; all stored days are within {period_words(stored)}: "
         f"`kubetally {what}"
     )
+
+
+def hours_without_data(
+    lacking: Mapping[str, Mapping[date, float]], names: Mapping[str, str], as_of: datetime | None = None
+) -> Iterator[Issue]:
+    """The issue of an answer with stored days that lacks others, or hours of them; none if nothing is lacking.
+
+    lacking: the hours without data of each day, by id of the account. names: of these accounts.
+    """
+    accounts = sorted(id_ for id_, days in lacking.items() if days)
+    if not accounts:
+        return
+    hours = [its for id_ in accounts for its in lacking[id_].values()]
+    whole_days = hours.count(_HOURS_PER_DAY)
+    amounts = [f"{whole_days:,} day{'' if whole_days == 1 else 's'}"] if whole_days else []
+    if rest := fsum(its for its in hours if its != _HOURS_PER_DAY):
+        amounts.append(hours_words(rest))
+    of_whom = name_some(sorted(names[id_] for id_ in accounts), _MAX_NAMES)
+    verb = "had" if as_of else "has" if amounts in (["1 day"], ["1 hour"]) else "have"
+    message = f"{' and '.join(amounts)} of {of_whom} {verb} no data" + _after_gap(as_of, has_days=whole_days > 0)
+    window = _span(min(min(lacking[id_]) for id_ in accounts), max(max(lacking[id_]) for id_ in accounts))
+    about = {"accounts": accounts, "days": len(hours)}
+    yield Issue(IssueKind.WINDOW_WITHOUT_DATA, message, window=window, facts=about)
+
+
+def _after_gap(as_of: datetime | None, *, has_days: bool) -> str:
+    """When data is missing, if not now; and what to do."""
+    if as_of is not None:
+        return f" at {rfc3339(as_of)}"
+    collects = ", `kubetally backfill` collects past days" if has_days else ""
+    return f": `kubetally coverage` shows which{collects}"
 
 
 def _span(first: date, last: date) -> Window:

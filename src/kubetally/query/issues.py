@@ -61,7 +61,7 @@ def issues_of_facts(facts: Sequence[FactSum], readable: int) -> Iterator[Issue]:
 
 def issues_of_failures(days: Sequence[CoveredDay]) -> Iterator[Issue]:
     """One issue for each code of days that are not in the answer because they failed or are damaged."""
-    return issues_of_errors(day for day in days if day.last_error is not None and not day.has_costs)
+    return issues_of_errors(day for day in days if day.is_failed)
 
 
 def issues_of_errors(days: Iterable[CoveredDay]) -> Iterator[Issue]:

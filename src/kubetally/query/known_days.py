@@ -1,9 +1,10 @@
 """What the database knows of the days of a window, and what follows from it; kept while the database is unchanged."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
 from datetime import date, datetime
 from functools import cached_property
+from itertools import chain
 from math import fsum
 from threading import Lock
 from typing import Self
@@ -15,10 +16,11 @@ from kubetally.domain.collection import CoveredDay, window_of
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.status import DayState
-from kubetally.domain.window import HOUR, Window
+from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.ports.lake import StoredRows
 
 _MAX_DAYS_KEPT = 40_000
+_HOURS_PER_DAY = DAY / HOUR
 KnownDay = tuple[CoveredDay, StoredRows | None]
 """A known day, and its rows in the lake if there are any to be read."""
 
@@ -65,7 +67,7 @@ class WindowDays:
     @cached_property
     def readable(self) -> Sequence[CoveredDay]:
         """The days whose costs are in an answer."""
-        return [day for day in self.days if day.collection_id is not None and (not day.last_error or day.has_costs)]
+        return [day for day in self.days if day.is_stored and not day.is_failed]
 
     @cached_property
     def state(self) -> DayState | None:
@@ -149,6 +151,17 @@ class WindowDays:
         """Hours of a part of the window with data, summed over accounts."""
         return fsum(day.hours_covered for day in self.readable_of(window))
 
+    def lacking(self, account_id: str, asked: Mapping[date, float]) -> dict[date, float]:
+        """The hours of an account that have no data, by day; days that failed have an issue of their own.
+
+        asked: the hours of each day.
+        """
+        hours = {its_date: asked[its_date] for its_date in asked.keys() - self.dates_of(account_id)}
+        for day in self._incomplete.get(account_id, ()):
+            if (missing := asked.get(day.day, 0.0) - day.hours_covered) > 0:
+                hours[day.day] = missing
+        return hours
+
     def hours_left_out(self, window: Window | None, *, but: Collection[str] = ()) -> float:
         """Hours of a part of the window that are of days left out. but: accounts that do not count."""
         if window is None:
@@ -159,6 +172,26 @@ class WindowDays:
             for span, account_id in spans
             if account_id not in but
         )
+
+    def dates_of(self, account_id: str) -> Set[date]:
+        """The known days of an account, those that are left out too."""
+        return self._dates.get(account_id, frozenset())
+
+    @cached_property
+    def _dates(self) -> Mapping[str, Set[date]]:
+        dates = defaultdict[str, set[date]](set)
+        for day in chain(self.days, self.others):
+            dates[day.account_id].add(day.day)
+        return dates
+
+    @cached_property
+    def _incomplete(self) -> Mapping[str, Sequence[CoveredDay]]:
+        """The days by account that lack hours and did not fail."""
+        incomplete = defaultdict[str, list[CoveredDay]](list)
+        for day in self.days:
+            if day.hours_covered < _HOURS_PER_DAY and not day.is_failed:
+                incomplete[day.account_id].append(day)
+        return incomplete
 
     @cached_property
     def _by_date(self) -> Mapping[date, Sequence[CoveredDay]]:

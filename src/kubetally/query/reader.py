@@ -2,13 +2,13 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
 from kubetally.cache import digest_of
 from kubetally.domain.account import AccountType, ListedAccount
-from kubetally.domain.missing_days import no_stored_day
+from kubetally.domain.missing_days import hours_without_data, no_stored_day
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.status import Coverage, DayState
 from kubetally.domain.window import Clock, Window, whole_hour
@@ -130,21 +130,34 @@ class LedgerReader(SharedEngine):
 
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
-        return self._with_cause(question, self._snapshots.read(question, self.accounts(), self.clock.now()))
+        return self._with_gaps(question, self._snapshots.read(question, self.accounts(), self.clock.now()))
 
     def known(self, question: CostQuestion) -> Snapshot:
         """What is known of the days of the window, in whatever currency, without rows. Raises StoreError."""
-        return self._with_cause(question, self._snapshots.known(question, self.accounts(), self.clock.now()))
+        return self._with_gaps(question, self._snapshots.known(question, self.accounts(), self.clock.now()))
 
-    def _with_cause(self, question: CostQuestion, snapshot: Snapshot) -> Snapshot:
-        """The snapshot; if none of its days is stored, and none was tried, with the issue that says why."""
+    def _with_gaps(self, question: CostQuestion, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the issue that says which days or hours it lacks, if it lacks any; failed days apart."""
         is_known = snapshot.readable or snapshot.known.others or any(day.last_error for day in snapshot.days)
         has_accounts = any(account.removed_at is None for account in snapshot.listed.values())
         if is_known or (has_accounts and not snapshot.accounts):  # that no account passes the filter is `no_match`
-            return snapshot
+            names = {id_: account.name for id_, account in snapshot.accounts.items()}
+            lacking = self._lacking(snapshot, question.window)
+            return replace(snapshot, issues=[*hours_without_data(lacking, names, question.as_of)])
         stored = self.stores.coverage.stored_days(snapshot.accounts)
         ids = snapshot.accounts if has_accounts else ()
         return replace(snapshot, issues=[no_stored_day(question.window, ids, stored, question.as_of)])
+
+    def _lacking(self, snapshot: Snapshot, window: Window) -> dict[str, dict[date, float]]:
+        """The hours without data that `coverage` counts as asked, by account and day."""
+        over = window.until(whole_hour(self.clock.now()))
+        hours = {} if over is None else {part.start.date(): part.hours for part in over.days()}
+        known = snapshot.known
+
+        def asked_of(account: ListedAccount) -> Mapping[date, float]:
+            return hours if account.removed_at is None else dict.fromkeys(known.dates_of(account.id), _HOURS_PER_DAY)
+
+        return {id_: known.lacking(id_, asked_of(account)) for id_, account in snapshot.accounts.items()}
 
     def digest(self, snapshot: Snapshot, window: Window) -> str:
         """Equal to an earlier one only if answers about the window are the same."""

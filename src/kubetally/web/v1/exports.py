@@ -11,6 +11,7 @@ from litestar.response import Stream
 
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.question.cost_question import ExportFormat
+from kubetally.domain.question.facts import window_facts
 from kubetally.web.problems import NO_STORE
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, file_endpoint
 from kubetally.web.v1.file_stream import FileStream, FileStreams
@@ -19,8 +20,9 @@ from kubetally.web.v1.query_string import parse_parameters
 
 ISSUES: Final = "Kubetally-Issues"
 _MEANING: Final = (
-    "JSON: the `issues` that say that data is missing or that a name matches nothing, with kind and message, as far as "
-    "there is room; their `count`; and in `see` the question to `costs` that has all of them, null if it is long."
+    "JSON: the `issues` that say that data is missing or that a name matches nothing, with kind, message, start and "
+    "end, as far as there is room; their `count`; and in `see` the question to `costs` that has all of them, null if "
+    "it is long."
 )
 _MEDIA_TYPES: Final = {ExportFormat.CSV: "text/csv", ExportFormat.PARQUET: "application/vnd.apache.parquet"}
 _MAX_LENGTH: Final = 1_000
@@ -59,7 +61,8 @@ def _header(issues: Sequence[Issue], query: bytes) -> str:
     named = [issue for issue in issues if issue.is_missing_data or issue.kind is IssueKind.NO_MATCH]
     shown = list[dict[str, str]]()
     for issue in named:
-        body = {"kind": issue.kind.value, "message": issue.message}
+        span = {} if issue.window is None else window_facts(issue.window)
+        body = {"kind": issue.kind.value, "message": issue.message, **span}
         if len(_json([*shown, body])) > _MAX_LENGTH:
             break
         shown.append(body)
