@@ -94,7 +94,7 @@ class AccountsInMemory:
         if len(found) > 1:
             raise AmbiguousAccount(name_or_id, sorted(account.id for account in found))
         if not found:
-            raise AccountNotFound(name_or_id)
+            raise AccountNotFound(name_or_id, is_removed=bool(self.removed(name_or_id)))
         return found[0]
 
     def all(self, organization_id: str | None = None) -> list[Account]:

@@ -820,7 +820,9 @@ def test_a_removed_account_frees_its_name_for_another(home: Home, replay: Replay
     assert (done.code, done.out) == (0, "")
     assert f"`kubetally accounts add NAME --id {first}`" in done.err
     assert home.names() == []
-    assert home.call("costs", first, *WHOLE).code == 2
+    for command in ("costs", "coverage", "explain"):
+        done = home.call(command, first)
+        assert (done.code, "was removed: `kubetally accounts list --removed`" in done.err) == (2, True), done.err
     assert home.add("prod", "--url", replay.url_of("draco")) != first
     for _ in range(3):
         assert home.call("accounts", "remove", "prod").code == 0

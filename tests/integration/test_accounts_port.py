@@ -187,7 +187,9 @@ def test_removed_account_frees_its_name(port: Port) -> None:
         accounts.remove(added.id)
         assert accounts.all() == []
         for name in (added.id, "prod"):
-            with pytest.raises(AccountNotFound):
+            with pytest.raises(
+                AccountNotFound, match=f"account '{name}' was removed: `kubetally accounts list --removed`"
+            ):
                 accounts.find(name)
         ids.append(added.id)
         port.clock.forward(1)

@@ -19,12 +19,24 @@ _SIMILAR_IDS = 0.8  # ids are alike by chance: all have four dashes and the same
 
 
 class AccountNotFound(NotFound):
-    """No account has this name or id. `names`, `ids`: those of existing accounts, to suggest one; None if unknown."""
+    """No account has this name or id. `names`, `ids`: those of existing accounts, to suggest one; None if unknown.
+
+    is_removed: one had it.
+    """
 
     code = "account_not_found"
 
-    def __init__(self, name: str, *, names: Sequence[str] | None = None, ids: Iterable[str] = ()) -> None:
+    def __init__(
+        self, name: str, *, names: Sequence[str] | None = None, ids: Iterable[str] = (), is_removed: bool = False
+    ) -> None:
         self.name, hint = name, "`kubetally accounts list` lists all"
+        if is_removed:
+            self.nearest: Sequence[str] = ()
+            super().__init__(
+                f"account {name!r} was removed: `kubetally accounts list --removed` shows its id and its stored days, "
+                "`kubetally accounts add NAME --id ID` uses them again"
+            )
+            return
         if names is not None and not names:
             hint = "add it with `kubetally accounts add NAME --url URL`"
         self.nearest = (nearest(name, names or ()) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_MAX_NAMED]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kubetally.domain.account import (
@@ -163,7 +163,7 @@ class SqlAccounts(SqlStore):
     def removed(self, name_or_id: str | None = None) -> list[Account]:
         question = _ACCOUNTS.where(ACCOUNTS.c.deleted_at != 0)
         if name_or_id is not None:
-            question = question.where(or_(ACCOUNTS.c.id == name_or_id, ACCOUNTS.c.name == name_or_id))
+            question = question.where(_is_called(name_or_id))
         with self._reads() as connection:
             accounts = [self._account(row) for row in connection.execute(question)]
         return sorted(accounts, key=lambda account: (account.name, account.deleted_at, account.id))
@@ -330,6 +330,10 @@ def _living(account_id: str) -> Select[Any]:
     return _by_id(account_id).where(ACCOUNTS.c.deleted_at == 0)
 
 
+def _is_called(name_or_id: str) -> ColumnElement[bool]:
+    return or_(ACCOUNTS.c.id == name_or_id, ACCOUNTS.c.name == name_or_id)
+
+
 def _found(connection: Connection, name_or_id: str) -> Row[Any]:
     row: Row[Any] | None = connection.execute(_living(name_or_id)).first()
     if row is not None:
@@ -337,6 +341,8 @@ def _found(connection: Connection, name_or_id: str) -> Row[Any]:
     named = _ACCOUNTS.where(ACCOUNTS.c.name == name_or_id, ACCOUNTS.c.deleted_at == 0)
     rows: Sequence[Row[Any]] = connection.execute(named).all()
     if not rows:
+        if connection.scalar(select(ACCOUNTS.c.id).where(_is_called(name_or_id)).limit(1)) is not None:
+            raise AccountNotFound(name_or_id, is_removed=True)
         living = connection.execute(select(ACCOUNTS.c.name, ACCOUNTS.c.id).where(ACCOUNTS.c.deleted_at == 0)).all()
         raise AccountNotFound(name_or_id, names=[row.name for row in living], ids=[row.id for row in living])
     if len(rows) > 1:
