@@ -38,6 +38,26 @@ def test_accounts_belong_to_the_organization_that_was_named(home: Home) -> None:
     assert "there is no organization 'shpo' (did you mean 'shop'?)" in done.err
 
 
+def test_account_that_is_added_again_keeps_its_organization(home: Home) -> None:
+    for name in ("shop", "bank"):
+        home.call("organizations", "add", name, "--currency", "EUR")
+    account = home.add("prod", "--organization", "shop", "--url", NOBODY)
+    its = home.show(account)["organization_id"]
+    home.call("accounts", "remove", account, "--yes")
+    again = home.call("accounts", "add", "prod", "--id", account, "--url", NOBODY)
+    assert (again.code, "move" in again.err) == (0, False)
+    assert home.show(account)["organization_id"] == its
+    home.call("accounts", "remove", account, "--yes")
+    moved = home.call("accounts", "add", "prod", "--id", account, "--organization", "bank", "--url", NOBODY)
+    assert "warning: the stored days of the account move from organization 'shop' to 'bank'" in moved.err
+    assert home.show(account)["organization_id"] != its
+    home.call("accounts", "remove", account, "--yes")
+    home.call("organizations", "remove", "bank")
+    left = home.call("accounts", "add", "prod", "--id", account, "--url", NOBODY)
+    assert "move from organization 'bank' to 'default'" in left.err
+    assert "Currency of prod: USD (assumed)" in left.err
+
+
 def test_organization_is_renamed_and_removed(home: Home) -> None:
     home.call("organizations", "add", "shop")
     renamed = home.call("organizations", "rename", "shop", "store")

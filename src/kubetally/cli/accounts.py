@@ -12,7 +12,6 @@ from kubetally.cli.answer_file import warn
 from kubetally.cli.option_groups import with_option_groups
 from kubetally.cli.options import OfOrganization, ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
-from kubetally.domain.account import DEFAULT_ORGANIZATION
 from kubetally.domain.errors import RequestError
 from kubetally.present.accounts import account_body, print_accounts, print_removed, removed_body, stored_days_words
 
@@ -46,7 +45,7 @@ def add(
     options: AccountOptions,
     all_clusters: AllClusters = False,
     account_id: AccountId = None,
-    organization: OfOrganization = DEFAULT_ORGANIZATION,
+    organization: OfOrganization = None,
 ) -> None:
     """Add an account.
 

@@ -71,7 +71,12 @@ Currency = Annotated[
     typer.Option("--currency", metavar="CODE", help="Currency of the source, if it does not state one; default: USD."),
 ]
 OfOrganization = Annotated[
-    str, typer.Option("--organization", metavar="ORGANIZATION", help="Name or id of an organization.")
+    str | None,
+    typer.Option(
+        "--organization",
+        metavar="ORGANIZATION",
+        help="Name or id of its organization; default: `default`, or the one it had before it was removed.",
+    ),
 ]
 PrometheusUrl = Annotated[
     str | None,

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from kubetally.domain.account import DEFAULT_ORGANIZATION, Account, AccountType, AnyAccount
+from kubetally.domain.account import Account, AccountType, AnyAccount, Organization
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.accounts.currency import change_currency
@@ -17,6 +18,7 @@ from kubetally.ledger.ports.account_days import CurrencyConflict
 from kubetally.ledger.ports.account_sources import AccountSources
 from kubetally.ledger.ports.accounts import account_exists
 from kubetally.ledger.ports.clusters import AccountCluster
+from kubetally.ledger.ports.organizations import OrganizationNotFound
 from kubetally.ledger.ports.sources import About
 from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run
@@ -40,17 +42,17 @@ class AccountEditor:
     default_currency: str | None = None
     default_prometheus: SourceUrl | None = None
 
-    def add(
-        self, draft: AccountDraft, *, organization: str = DEFAULT_ORGANIZATION, all_clusters: bool = False
-    ) -> AccountChange:
+    def add(self, draft: AccountDraft, *, organization: str | None = None, all_clusters: bool = False) -> AccountChange:
         """Store a new account; all_clusters: one for each cluster of its source, called NAME-ID.
 
-        organization: its name or id. The source need not run, unless it has to list its clusters.
+        organization: its name or id; by default that of the removed account whose id it has, else the default one.
+        The source need not run, unless it has to list its clusters.
         Raises: OrganizationNotFound; RequestError, StoreError; SourceError with the code `address_refused`.
         """
         accounts = self.ledger.accounts
-        owner = accounts.organization(organization)
         id_ = new_id() if draft.id is None else check_id(draft.id)
+        removed = next((account for account in accounts.removed(id_) if account.id == id_), None)
+        owner = self._find_owner(organization, removed)
         empty = Account(id_, owner.id, "", AccountType.KUBERNETES_CNR, default_currency=owner.currency)
         new = apply_draft(empty, draft, self.sources)
         existing = read_places(accounts, [self.default_prometheus, new.prometheus_url])
@@ -60,12 +62,13 @@ class AccountEditor:
         wanted = _split_by_cluster(new, about, warnings) if all_clusters else [new]
         warnings += _find_contradictions(wanted[0], about)
         warnings += self._warn_of_others(wanted, about, existing)
-        removed = [account for new in wanted for account in accounts.removed(new.id) if account.id == new.id]
-        if removed and wanted[0].currency is None:
-            wanted = [replace(wanted[0], currency=removed[0].currency)]  # that of its stored days
+        if removed is not None:
+            warnings += self._warn_of_move(removed, owner)
+            if new.currency is None:
+                wanted = [replace(new, currency=removed.currency)]  # that of its stored days
         added = accounts.add_all(wanted)
         relabelled = None
-        if removed and added[0].currency != removed[0].currency:
+        if removed is not None and _currency_of(added[0]) != _currency_of(removed):
             try:
                 relabelled = change_currency(
                     self.ledger, added[0], currency=added[0].currency, default=self.default_currency
@@ -74,6 +77,22 @@ class AccountEditor:
                 warnings.append(str(error))
         warnings += reconcile_after_change(self.ledger)
         return AccountChange(added, list(dict.fromkeys(warnings)), relabelled)
+
+    def _find_owner(self, organization: str | None, removed: Account | None) -> Organization:
+        """The organization that was chosen, else that of a removed account that is added again, if it still exists."""
+        accounts = self.ledger.accounts
+        if organization is not None:
+            return accounts.organization(organization)
+        if removed is not None:
+            with suppress(OrganizationNotFound):
+                return accounts.organization(removed.organization_id)
+        return accounts.organization()
+
+    def _warn_of_move(self, removed: Account, owner: Organization) -> Iterator[str]:
+        """A warning, if a removed account that is added again changes its organization."""
+        if removed.organization_id != owner.id:
+            before = next(account.organization for account in self.ledger.accounts.listed() if account.id == removed.id)
+            yield f"the stored days of the account move from organization {before!r} to {owner.name!r}"
 
     def update(self, name_or_id: str, draft: AccountDraft) -> AccountChange:
         """Change the fields that were entered, and nothing else.
@@ -109,6 +128,11 @@ class AccountEditor:
             warnings += warn_of_shared_prometheus(account, existing, self.sources)
             warnings += warn_of_same_cluster(account, about, existing, ids)
         return warnings
+
+
+def _currency_of(account: Account) -> str:
+    """What it counts in, unless its source or the settings say otherwise."""
+    return account.currency or account.default_currency
 
 
 def _is_taken(new: Account, existing: Sequence[AnyAccount]) -> bool:
