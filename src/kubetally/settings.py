@@ -184,7 +184,9 @@ class Settings:
     )
     currency: str | None = field(
         default=None,
-        metadata=_facts("Currency of sources that do not state one; if unset, USD.", is_currency=True),
+        metadata=_facts(
+            "Currency of sources that do not state one; if unset, that of the organization.", is_currency=True
+        ),
     )
     cluster_id: str | None = _setting(None, "Cluster to read from a source that serves several.")
     savings_profile: str | None = _setting(

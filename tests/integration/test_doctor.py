@@ -1,5 +1,6 @@
 """`kubetally doctor`: every finding that is not in order says what to do."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from kubetally.samples.replay import ReplayServer
 from tests.faults import FaultServer
 from tests.integration.commands import DAY, Change, call, recorded_but
+from tests.integration.test_accounts_command import Home
 from tests.served import NOT_FOUND, Asked, Reply, Served
 
 Findings = dict[str, dict[str, Any]]
@@ -193,6 +195,18 @@ def test_the_first_day_of_a_longer_window_is_read(replay: ReplayServer) -> None:
 def test_the_table_says_what_to_do_below_each_finding(replay: ReplayServer) -> None:
     done = call("doctor", replay.url_of("aurora"), *DAY)
     assert "  note     currency: the source states none; USD is assumed\n           do: set it with" in done.out
+
+
+def test_currency_that_is_used_and_who_states_it(tmp_path: Path, replay: ReplayServer) -> None:
+    home = Home(tmp_path / "home")
+    home.call("organizations", "add", "shop", "--currency", "EUR")
+    url = replay.url_of("aurora")
+    home.add("prod", "--organization", "shop", "--url", url)
+    home.add("test", "--organization", "shop", "--url", url, "--currency", "CHF")
+    words = "the source states none; EUR, the currency of its organization, is assumed"
+    assert words in home.call("doctor", "prod", *DAY).out
+    assert "ok       currency: CHF, stated by" in home.call("doctor", "test", *DAY).out
+    assert findings(url, KUBETALLY_CURRENCY="GBP")["currency"]["level"] == "ok"
 
 
 def a_prometheus(asked: Asked) -> Reply:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetally.cli.options import Currency
+from kubetally.cli.options import AccountCurrency
 from kubetally.domain.errors import RequestError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class AccountOptions:
     url: Url = field(default=None, repr=False)  # it may hold a password, and headers a token
     context: Context = None
     cluster_id: ClusterId = None
-    currency: Currency = None
+    currency: AccountCurrency = None
     token_file: TokenFile = None
     header: Headers = field(default=None, repr=False)
     prometheus_url: PrometheusUrl = field(default=None, repr=False)

@@ -70,6 +70,14 @@ Currency = Annotated[
     str | None,
     typer.Option("--currency", metavar="CODE", help="Currency of the source, if it does not state one; default: USD."),
 ]
+AccountCurrency = Annotated[
+    str | None,
+    typer.Option(
+        "--currency",
+        metavar="CODE",
+        help="Currency of the source, if it does not state one; default: that of the organization.",
+    ),
+]
 OfOrganization = Annotated[
     str | None,
     typer.Option(

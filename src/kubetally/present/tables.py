@@ -160,14 +160,14 @@ def _print_overview(out: Console, answers: "Sequence[ClusterReport | Failed]") -
 def _assumed_words(assumed: Sequence[ClusterReport]) -> str:
     """Why these currencies are assumed, and what states them: an option, the account, or both."""
     has_account = {costs.source.account_id is not None for costs in assumed}
-    update = "`kubetally accounts update NAME --currency CODE` does"
+    update = "`kubetally accounts update NAME --currency CODE` sets it"
     if has_account == {True}:
-        return f"* assumed: neither source nor account states the currency; {update}."
+        return f"* assumed: neither source nor account states the currency, so it is the organization's; {update}."
     if has_account == {False}:
-        return "* assumed: the source does not state the currency; `--currency CODE` does."
+        return "* assumed: the source does not state the currency; `--currency CODE` sets it."
     return (
-        f"* assumed: neither source nor account states the currency; {update}, and `--currency CODE` for clusters "
-        "without an account."
+        f"* assumed: neither source nor account states the currency, so it is the organization's; {update}, "
+        "and `--currency CODE` for clusters without an account."
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from kubetally.domain.currency import choose_currency
+from kubetally.domain.currency import OriginatedCurrency, choose_currency
 from kubetally.domain.fleet import Failed
 from kubetally.domain.question.cost_question import DetailLevel
 from kubetally.domain.report import ClusterReport
@@ -75,6 +75,12 @@ def open_costs(
         yield subjects, CostReader(clock, history=history, deadline_seconds=settings.deadline_seconds), ledger
 
 
+def currency_of(cluster: AnyCluster, settings: Settings) -> OriginatedCurrency:
+    """The currency of a cluster whose source states none."""
+    stated, default = cluster.facts.currency, cluster.default_currency
+    return choose_currency(of_account=stated, of_settings=settings.currency, default=default)
+
+
 def subjects_of(clusters: Sequence[AnyCluster], settings: Settings) -> list[CostSubject]:
     """The clusters with their sources; the libraries that read these are loaded when the first is opened."""
 
@@ -85,13 +91,12 @@ def subjects_of(clusters: Sequence[AnyCluster], settings: Settings) -> list[Cost
         return source_opener(settings)
 
     def subject(cluster: AnyCluster) -> CostSubject:
-        default, facts = cluster.default_currency, cluster.facts
         return CostSubject(
             cluster.place,
             cluster.account if isinstance(cluster, AccountCluster) else None,
             lambda: opener().source(cluster),
             lambda: opener().prometheus(cluster),
-            choose_currency(of_account=facts.currency, of_settings=settings.currency, default=default),
+            currency_of(cluster, settings),
         )
 
     return [subject(cluster) for cluster in clusters]

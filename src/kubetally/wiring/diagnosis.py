@@ -18,6 +18,7 @@ from kubetally.store.meta.engine import file_of
 from kubetally.store.reach import nearest_there
 from kubetally.tasks import run
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.clusters import currency_of
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.store import database_url
 
@@ -30,7 +31,17 @@ def diagnose(clusters: Sequence[AnyCluster], window: Window, settings: Settings)
 
     async def diagnose_all() -> list[Diagnosis]:
         return await asyncio.gather(
-            *(diagnose_cluster(each, opener.source(each), opener.prometheus(each), window, now) for each in clusters)
+            *(
+                diagnose_cluster(
+                    cluster,
+                    opener.source(cluster),
+                    opener.prometheus(cluster),
+                    window,
+                    now,
+                    currency_of(cluster, settings),
+                )
+                for cluster in clusters
+            )
         )
 
     diagnoses = run(diagnose_all())

@@ -47,9 +47,9 @@ def test_sum_of_clusters_is_rounded_by_itself(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("account_ids", "expected"),
     [
-        (("1", "2"), f"neither source nor account states the currency; {UPDATE} does."),
-        ((None, None), "the source does not state the currency; `--currency CODE` does."),
-        (("1", None), f"{UPDATE} does, and `--currency CODE` for clusters without an account."),
+        (("1", "2"), f"neither source nor account states the currency, so it is the organization's; {UPDATE} sets it."),
+        ((None, None), "the source does not state the currency; `--currency CODE` sets it."),
+        (("1", None), f"{UPDATE} sets it, and `--currency CODE` for clusters without an account."),
     ],
 )
 def test_assumed_currency_names_what_states_it(

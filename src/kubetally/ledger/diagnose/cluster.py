@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
+from kubetally.domain.currency import OriginatedCurrency
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.finding import Diagnosis, Finding, Level
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.window import HOUR, Window, whole_hour
 from kubetally.domain.words import period_words
 from kubetally.ledger.diagnose.prometheus import diagnose_metrics, merge_findings
-from kubetally.ledger.diagnose.source import diagnose
+from kubetally.ledger.diagnose.source import diagnose, unstated_currency
 from kubetally.ledger.diagnose.storage import StorageProblem
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster
 from kubetally.ledger.ports.sources import CostSource, InfrastructureSource, SurveyedSource
@@ -28,11 +29,15 @@ async def diagnose_cluster(
     open_prometheus: AbstractAsyncContextManager[PrometheusToDiagnose | None],
     window: Window,
     now: datetime,
+    currency: OriginatedCurrency,
 ) -> Diagnosis:
     """The findings of one day, the first of `window`.
 
-    open_source: its KubetallyError is a finding. open_prometheus: yields None without one.
+    open_source: its KubetallyError is a finding. open_prometheus: yields None without one. currency: where the source
+    states none.
     """
+    account = cluster.account if isinstance(cluster, AccountCluster) else None
+    unstated = unstated_currency(*currency, has_account=account is not None)
     place, day = cluster.place, next(window.days(), window)
     hours = _whole_hours(day)
     async with open_prometheus as prometheus:
@@ -40,14 +45,14 @@ async def diagnose_cluster(
         try:
             async with open_source as source:
                 place = source.url
-                findings = await diagnose(source, day, now, None if measured is None else measured.within(day))
+                infrastructure = None if measured is None else measured.within(day)
+                findings = await diagnose(source, day, now, infrastructure, currency=unstated)
         except KubetallyError as error:
             findings = [Finding(Level.FAILED, "source", str(error))]
         if prometheus is not None:
             findings = merge_findings(findings, await diagnose_metrics(prometheus, hours))
     if day != window:
         findings = [_only_one_day(window, day), *findings]
-    account = cluster.account if isinstance(cluster, AccountCluster) else None
     return Diagnosis(place, findings, account.id if account else None, account.name if account else None)
 
 

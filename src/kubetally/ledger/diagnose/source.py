@@ -34,11 +34,16 @@ FEE_NOT_MEASURED = "management"
 
 
 async def diagnose(
-    source: CostSource, window: Window, now: datetime, infrastructure: Infrastructure | None = None
+    source: CostSource,
+    window: Window,
+    now: datetime,
+    infrastructure: Infrastructure | None = None,
+    *,
+    currency: Finding,
 ) -> list[Finding]:
     """All findings about `source`, from its description and from one window, examined and booked like any other.
 
-    infrastructure: what its Prometheus measured in that window.
+    infrastructure: what its Prometheus measured in that window. currency: the finding if the source states none.
     Errors of the source and RequestErrors are findings, too.
     """
     try:
@@ -46,9 +51,9 @@ async def diagnose(
     except KubetallyError as error:
         about = await source.about()
         failed = Finding(Level.FAILED, "costs", str(error), of_error(error, source.url))
-        return [failed] if about.product is None else [*_what_it_is(source.url, about), failed]
+        return [failed] if about.product is None else [*_what_it_is(source.url, about, currency), failed]
     about = await source.about()
-    findings = list(_what_it_is(source.url, about))
+    findings = list(_what_it_is(source.url, about, currency))
     findings += _clock(about)
     if not reading.covered:
         seen = f"the source holds no data of {period_words(window)}"
@@ -61,7 +66,21 @@ async def diagnose(
     return findings
 
 
-def _what_it_is(url: str, about: About) -> Iterator[Finding]:
+def unstated_currency(currency: str, origin: CurrencyOrigin, *, has_account: bool) -> Finding:
+    """The finding about a source that states no currency. currency, origin: what is used instead."""
+    if origin is not CurrencyOrigin.ASSUMED:
+        seen = f"{currency}, stated by an option, the account or KUBETALLY_CURRENCY; the source states none"
+        return Finding(Level.OK, "currency", seen)
+    whose = ", the currency of its organization," if has_account else ""
+    return Finding(
+        Level.NOTE,
+        "currency",
+        f"the source states none; {currency}{whose} is assumed",
+        f"set it with --currency if it is not {currency}",
+    )
+
+
+def _what_it_is(url: str, about: About, currency: Finding) -> Iterator[Finding]:
     if about.product is None and (about.version or about.provider or about.cluster_ids):
         yield Finding(
             Level.WARNING,
@@ -91,12 +110,7 @@ def _what_it_is(url: str, about: About) -> Iterator[Finding]:
     if about.currency:
         yield Finding(Level.OK, "currency", f"{about.currency}, stated by the source")
     else:
-        yield Finding(
-            Level.NOTE,
-            "currency",
-            "the source states none; USD is assumed",
-            "set it with --currency if it is not USD",
-        )
+        yield currency
 
 
 def _clock(about: About) -> Iterator[Finding]:
