@@ -130,6 +130,19 @@ def test_cluster_that_does_not_answer_is_an_issue(stored: Home, replay: ReplaySe
     assert (alone.code, alone.json["total"]["total_cost"], alone.json["rows"]) == (3, None, [])
 
 
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_what_a_file_lacks_is_named_once(stored: Home, tmp_path: Path, format_: str, quiet: tuple[str, ...]) -> None:
+    args = ("--start", "2026-11-19", "--end", "2026-11-24", "--by", "cluster")
+    done = stored.call("costs", *args, "--format", format_, "--output", str(tmp_path / "costs"), *quiet)
+    assert done.code == 0
+    printed = stored.call("costs", *args).out
+    for name, line in zip(CLUSTERS, done.err.splitlines(), strict=True):
+        assert line.startswith("warning: ")
+        assert line.endswith(f"[{name}] (19 Nov 2026 UTC; 23 Nov 2026 UTC)")
+        assert line.replace("warning", "missing") in printed
+
+
 def test_two_currencies_are_an_error_unless_one_is_chosen(tmp_path: Path, replay: ReplayServer) -> None:
     home = Home(tmp_path / "home")
     home.add("dollars", "--url", replay.url_of("aurora"))

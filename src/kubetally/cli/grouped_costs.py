@@ -103,7 +103,7 @@ def _show_report(
     from kubetally.query.export import export_table, report_table
 
     _write(export_table(report_table(report, [*lines, *rows]), ExportFormat(output.value)), output)
-    _warn(report.issues, quiet=quiet)
+    _warn(report.issues, names, quiet=quiet)
 
 
 def _show_comparison(
@@ -133,7 +133,7 @@ def _show_comparison(
     from kubetally.query.export import comparison_table, export_table
 
     _write(export_table(comparison_table(comparison, [*lines, *rows]), ExportFormat(output.value)), output)
-    _warn(comparison.issues, quiet=quiet)
+    _warn(comparison.issues, names, quiet=quiet)
 
 
 def _exit_code(reports: "Sequence[CostReport]", failed: "Sequence[Failed]", count: int, *, strict: bool) -> int:
@@ -174,11 +174,13 @@ def _write(pieces: Iterable[bytes], output: Format) -> None:
             sys.stdout.buffer.write(piece)
 
 
-def _warn(issues: "Iterable[Issue]", *, quiet: bool) -> None:
-    """What is missing or matches nothing, on standard error: such a file has no place for it."""
-    for issue in issues:
-        if (issue.is_missing_data or issue.kind is IssueKind.NO_MATCH) and not quiet:
-            warn(issue.message)
+def _warn(issues: "Iterable[Issue]", names: "Mapping[str, str]", *, quiet: bool) -> None:
+    """What is missing, and unless `quiet` what matches nothing, on standard error: such a file has no place for it."""
+    from kubetally.present.grouped_tables import notes_on
+
+    shown = (issue for issue in issues if issue.is_missing_data or (issue.kind is IssueKind.NO_MATCH and not quiet))
+    for note in notes_on(shown, names):
+        warn(note.words)
 
 
 def _names(choice: "ChosenClusters", labels: "Mapping[str, str]") -> dict[str, str]:

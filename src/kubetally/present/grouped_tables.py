@@ -16,11 +16,12 @@ from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.report import REST, CostReport, CostRow, StepSum, Sums, add, add_weights
 from kubetally.domain.status import Status
-from kubetally.domain.words import component_word, name_some, period_words, window_words
+from kubetally.domain.window import Window
+from kubetally.domain.words import component_word, name_some, window_words
 from kubetally.present.grid import Grid
 from kubetally.present.rounding import round_table
 from kubetally.present.screen import console, print_grid, say
-from kubetally.present.text import UNKNOWN, currency_words, hours_of, money, percent, status_words, zero_words
+from kubetally.present.text import UNKNOWN, Note, currency_words, hours_of, money, percent, status_words, zero_words
 
 _TOTAL, _LINE = "bold", "dim"
 _MAX_NAMES = 5
@@ -103,8 +104,8 @@ def _print_rest(
         print_grid(out, grid)
         for words in left_out:
             say(out, f"  {words}", indent=4)
-    for note in dict.fromkeys(_note(issue, names) for issue in issues):
-        say(out, f"  {note}", indent=4)
+    for note in notes_on(issues, names):
+        say(out, f"  {note.mark}: {note.words}", indent=4)
     out.print()
     if grid is not None and not quiet:
         say(out, "Figures are rounded on screen; --format json and csv have all six decimals.", style="dim")
@@ -229,11 +230,18 @@ def _ratios(of: Sums | CostReport) -> list[str]:
     return [percent(of.efficiency.cpu), percent(of.efficiency.ram)]
 
 
-def _note(issue: Issue, names: Mapping[str, str]) -> str:
-    """An issue, with the clusters that it is about unless it is about all."""
+def notes_on(issues: Iterable[Issue], names: Mapping[str, str]) -> list[Note]:
+    """The issues of clusters as notes, each once; what is missing with its windows. names: of all clusters by id."""
+    windows = dict[tuple[bool, str], set[Window]]()
+    for issue in issues:
+        spans = windows.setdefault((issue.is_missing_data, issue.message + _clusters_of(issue, names)), set())
+        if issue.window is not None and issue.is_missing_data:
+            spans.add(issue.window)
+    return [Note(message, tuple(sorted(spans)), is_missing) for (is_missing, message), spans in windows.items()]
+
+
+def _clusters_of(issue: Issue, names: Mapping[str, str]) -> str:
+    """The clusters that it is about, unless it is about all."""
     accounts = issue.facts.get("accounts", ())
     about = sorted(names.get(str(id_), str(id_)) for id_ in accounts) if isinstance(accounts, list) else []
-    whose = f" [{name_some(about, _MAX_NAMES)}]" if 0 < len(about) < len(names) else ""
-    when = f" ({period_words(issue.window)})" if issue.window is not None and issue.is_missing_data else ""
-    mark = "missing" if issue.is_missing_data else "note"
-    return f"{mark}: {issue.message}{whose}{when}"
+    return f" [{name_some(about, _MAX_NAMES)}]" if 0 < len(about) < len(names) else ""

@@ -16,7 +16,7 @@ from kubetally.domain.question.cost_question import GROUPS, DetailLevel
 from kubetally.domain.report import ClusterReport, CostRow
 from kubetally.domain.series import LegacySums
 from kubetally.domain.status import Status
-from kubetally.domain.words import component_word, hours_words, period_words, window_words
+from kubetally.domain.words import component_word, hours_words, window_words
 from kubetally.present.grid import Grid
 from kubetally.present.rounding import round_table
 from kubetally.present.screen import console, name_of, print_grid, say
@@ -119,8 +119,7 @@ def _old_sums(costs: ClusterReport, sums: LegacySums) -> str:
 def print_notes(out: Console, costs: ClusterReport) -> None:
     """The notes of an answer, missing data first, and an empty line."""
     for note in notes_of(costs):
-        when = f" ({'; '.join(map(period_words, note.windows))})" if note.windows else ""
-        say(out, f"  {note.mark}: {note.message}{when}", indent=4)
+        say(out, f"  {note.mark}: {note.words}", indent=4)
     out.print()
 
 

@@ -9,7 +9,7 @@ from kubetally.domain.report import ClusterReport, CostReport
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import Window, rfc3339
-from kubetally.domain.words import component_word
+from kubetally.domain.words import component_word, period_words
 from kubetally.present.rounding import round_amount, round_parts, round_table
 from kubetally.present.verification import ComponentCheck, Verification
 
@@ -31,6 +31,11 @@ class Note:
     def mark(self) -> str:
         """`missing` if data is missing, else `note`."""
         return "missing" if self.is_missing_data else "note"
+
+    @property
+    def words(self) -> str:
+        """The message with its windows: `no data (20 Nov 2026 UTC; 22 Nov 2026 UTC)`."""
+        return self.message + (f" ({'; '.join(map(period_words, self.windows))})" if self.windows else "")
 
 
 def money(micros: int | None) -> str:
