@@ -1,7 +1,8 @@
 """Rounds amounts to cents so that printed figures add up.
 
 Totals are rounded by themselves, so that a total is the same in every view; the parts of a row or a column take up the
-rest, the largest first. Where both is impossible, true totals win, then rows: three rows of 0.4 cents add up to 0.01.
+rest: as few of them as possible, the largest first. Where both is impossible, true totals win, then rows: three rows of
+0.4 cents add up to 0.01.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import NamedTuple
 CENT = 10_000
 """A cent in micros."""
 _WEIGHT = 10**18
+_CELL = 10**30  # more than the weights of all cells together
 
 
 def round_amount(micros: int) -> int:
@@ -48,7 +50,10 @@ def round_table(rows: Sequence[Sequence[int]], column_totals: Sequence[int] | No
 
 
 class _Move(NamedTuple):
-    """A cent that moves from one cell of a row to another. cost: what that adds to the relative errors of cells."""
+    """A cent that moves from one cell of a row to another.
+
+    cost: first how many more cells are not at their nearest cent, then what that adds to the relative errors of cells.
+    """
 
     cost: int
     row: int
@@ -98,9 +103,9 @@ class _Table:
                 yield from (((column, other), _Move(cost + its, row)) for other, its in down)
 
     def _cost(self, row: int, column: int) -> int:
-        """What rounding a cell the other way adds to its relative error; below zero if that is nearer."""
+        """What rounding a cell the other way costs; below zero if that is nearer."""
         amount = self._rows[row][column]
-        weight = _WEIGHT // abs(amount)
+        weight = _CELL + _WEIGHT // abs(amount)
         return weight if self.cells[row][column] == round_amount(amount) else -weight
 
     def _cheapest(self, leaving: int, entering: int) -> _Move | None:

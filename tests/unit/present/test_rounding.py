@@ -72,18 +72,19 @@ def test_columns_add_up_to_their_true_totals_as_far_as_rows_allow(rows: list[lis
     assert off(round_table(rows)) == min(map(off, product(*kept)))
 
 
-def relative_error(cells: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> float:
-    """The cents by which cells differ from their nearest ones, each by the size of its cell."""
+def changes(cells: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> tuple[int, float]:
+    """How many cells are not at their nearest cent, and by how much these differ, each by the size of its cell."""
     pairs = [pair for shown, row in zip(cells, rows, strict=True) for pair in zip(shown, row, strict=True)]
-    return sum(abs(rounded - round_amount(exact)) / abs(exact) for rounded, exact in pairs if exact)
+    errors = [abs(rounded - round_amount(exact)) / abs(exact) for rounded, exact in pairs if exact]
+    return sum(error > 0 for error in errors), round(sum(errors), 9)
 
 
 @given(small_tables)
-def test_rest_changes_cells_as_little_as_possible(rows: list[list[int]]) -> None:
+def test_rest_changes_as_few_cells_as_possible_and_the_largest(rows: list[list[int]]) -> None:
     shown = round_table(rows)
     kept = [[row for row in product(*map(choices, exact)) if sum(row) == round_amount(sum(exact))] for exact in rows]
     as_good = [cells for cells in product(*kept) if sums_of(cells)[1] == sums_of(shown)[1]]
-    assert relative_error(shown, rows) <= min(relative_error(cells, rows) for cells in as_good) + 1e-9
+    assert changes(shown, rows) == min(changes(cells, rows) for cells in as_good)
 
 
 def test_columns_of_a_large_table_add_up() -> None:
