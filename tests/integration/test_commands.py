@@ -497,7 +497,7 @@ def test_quiet_prints_the_answer_only(replay: ReplayServer) -> None:
     loud, quiet = call(*question, **more), call(*question, "--quiet", **more)
     assert loud.err.count("warning: ") == 2
     assert (quiet.code, quiet.err) == (0, "")
-    assert loud.out == quiet.out + "Figures are rounded on screen; --format json and csv have all six decimals.\n"
+    assert loud.out == quiet.out + "Rounded so that parts add up; --format json and csv have all six decimals.\n"
 
 
 # --- as a process

@@ -16,7 +16,7 @@ from kubetally.domain.words import component_word, period_words, window_words
 from kubetally.present.grid import Grid
 from kubetally.present.rounding import round_parts
 from kubetally.present.screen import console, print_grid, say
-from kubetally.present.text import UNKNOWN, money
+from kubetally.present.text import UNKNOWN, money, rounding_words
 
 MAX_SHOWN = 25
 _TOTAL = "bold"
@@ -43,7 +43,7 @@ def print_explanation(explanation: Explanation, figure: Sequence[str], *, quiet:
     _print_rules(out, explanation)
     _print_issues(out, explanation)
     if not quiet:
-        say(out, "Figures are rounded on screen; --format json has all six decimals.", style="dim")
+        say(out, rounding_words("--format json has"), style="dim")
     _print_sources(out, explanation)
 
 

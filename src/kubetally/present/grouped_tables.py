@@ -21,7 +21,17 @@ from kubetally.domain.words import component_word, name_some, window_words
 from kubetally.present.grid import Grid
 from kubetally.present.rounding import round_table
 from kubetally.present.screen import console, print_grid, say
-from kubetally.present.text import UNKNOWN, Note, currency_words, hours_of, money, percent, status_words, zero_words
+from kubetally.present.text import (
+    UNKNOWN,
+    Note,
+    currency_words,
+    hours_of,
+    money,
+    percent,
+    rounding_words,
+    status_words,
+    zero_words,
+)
 
 _TOTAL, _LINE = "bold", "dim"
 _MAX_NAMES = 5
@@ -108,7 +118,7 @@ def _print_rest(
         say(out, f"  {note.mark}: {note.words}", indent=4)
     out.print()
     if grid is not None and not quiet:
-        say(out, "Figures are rounded on screen; --format json and csv have all six decimals.", style="dim")
+        say(out, rounding_words("--format json and csv have"), style="dim")
 
 
 def _left_out(columns: Iterable[str], rows: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ rest: as few of them as possible, the largest first. Where both is impossible, t
 0.4 cents add up to 0.01.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import NamedTuple
@@ -22,16 +22,17 @@ def round_amount(micros: int) -> int:
     return (cents + (rest * 2 > CENT or (rest * 2 == CENT and cents % 2 == 1))) * CENT
 
 
-def round_parts(parts: Sequence[int], total: int | None = None) -> list[int]:
+def round_parts(parts: Sequence[int], total: int | None = None, *, spared: Collection[int] = ()) -> list[int]:
     """Parts in whole cents that add up to the rounded total, each less than a cent from its amount.
 
     They are the nearest cents, but for the largest parts, which take up the rest; ties go to the earlier part.
     total: as it is printed, at most a cent from the sum of the parts; the rounded sum if None.
+    spared: places of parts that take up the rest only if no other can.
     """
     rounded = [round_amount(part) for part in parts]
     rest = (round_amount(sum(parts)) if total is None else total) - sum(rounded)
     movable = [at for at, part in enumerate(parts) if (part - rounded[at]) * rest > 0]
-    for at in sorted(movable, key=lambda at: -abs(parts[at]))[: abs(rest) // CENT]:
+    for at in sorted(movable, key=lambda at: (at in spared, -abs(parts[at])))[: abs(rest) // CENT]:
         rounded[at] += CENT if rest > 0 else -CENT
     return rounded
 

@@ -1,6 +1,6 @@
 """Costs as tables."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from kubetally.domain.series import LegacySums
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word, hours_words, window_words
 from kubetally.present.grid import Grid
-from kubetally.present.rounding import round_table
+from kubetally.present.rounding import round_parts, round_table
 from kubetally.present.screen import console, name_of, print_grid, say
 from kubetally.present.text import (
     BALANCE,
@@ -33,6 +33,7 @@ from kubetally.present.text import (
     money,
     notes_of,
     percent,
+    rounding_words,
     savings_in_words,
     status_words,
     zero_words,
@@ -69,7 +70,7 @@ def print_costs(answers: "Sequence[ClusterReport | Failed]", by: DetailLevel, *,
 def print_rounding(out: Console, read: Sequence[ClusterReport], where: str) -> None:
     """The note on rounding, if any answer has figures. where: what has all decimals."""
     if any(costs.status is not Status.NO_DATA for costs in read):
-        say(out, f"Figures are rounded on screen; {where} all six decimals.", style="dim")
+        say(out, rounding_words(where), style="dim")
 
 
 def print_heading(out: Console, costs: ClusterReport) -> None:
@@ -131,11 +132,14 @@ def _print_overview(out: Console, answers: "Sequence[ClusterReport | Failed]") -
     )
     read = [answer for answer in answers if isinstance(answer, ClusterReport)]
     shown = [costs for costs in read if costs.status is not Status.NO_DATA]
+    amounts = _overview_amounts(shown)
     for costs in read:
         if costs.status is Status.NO_DATA:
             grid.add([name_of(costs.source), "no data"], [*[UNKNOWN] * 7, hours_of(costs)])
         else:
-            grid.add([name_of(costs.source), status_words(costs)], _overview_figures(costs))
+            grid.add(
+                [name_of(costs.source), status_words(costs)], _overview_figures(costs, amounts[costs.currency].pop(0))
+            )
     grid.rule()
     sums, has_failed = fleet_sums(read), len(read) < len(answers)
     for fleet in sums:
@@ -194,11 +198,22 @@ def _mark(is_assumed: bool) -> str:
     return "*" if is_assumed else ""
 
 
-def _overview_figures(costs: ClusterReport) -> list[str]:
-    idle, difference = (costs.line(kind).costs.total for kind in (Kind.IDLE, Kind.DIFFERENCE))
+def _overview_amounts(shown: Sequence[ClusterReport]) -> dict[str, list[tuple[int, ...]]]:
+    """The figures of clusters in whole cents, in order, by currency; each column adds up to its rounded sum."""
+    exact = defaultdict[str, list[tuple[int, ...]]](list)
+    for costs in shown:
+        idle, difference = (costs.line(kind).costs.total for kind in (Kind.IDLE, Kind.DIFFERENCE))
+        exact[costs.currency].append((costs.bill.total, costs.source_total, idle, difference))
+    return {
+        currency: list(zip(*map(round_parts, zip(*rows, strict=True)), strict=True)) for currency, rows in exact.items()
+    }
+
+
+def _overview_figures(costs: ClusterReport, amounts: Sequence[int]) -> list[str]:
+    total, *others = map(money, amounts)
     return [
-        f"{money(costs.bill.total)} {costs.currency}{_mark(costs.currency_assumed)}",
-        *map(money, (costs.source_total, idle, difference)),
+        f"{total} {costs.currency}{_mark(costs.currency_assumed)}",
+        *others,
         *map(percent, costs.efficiency),
         hours_of(costs),
     ]

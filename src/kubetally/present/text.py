@@ -109,13 +109,21 @@ def balance_table(checked: Verification) -> BalanceTable:
     """The balance of a window, rounded so that the printed figures add up."""
     shown = [check for check in checked.components if any(_parts_of(check)) or check.bill or check.source_shows]
     parts = [_parts_of(check) for check in shown]
+    # Where bill and source are equal as printed, a cent would look like a difference.
+    equal = {at for at, check in enumerate(shown) if round_amount(check.source_shows) == round_amount(check.bill)}
+    of_source = round_parts([check.source_shows for check in shown], spared=equal)
     rows = {
-        check.component: (round_amount(check.bill), *cells, round_amount(check.source_shows))
-        for check, cells in zip(shown, round_table(parts), strict=True)
+        check.component: (round_amount(check.bill), *cells, source_shows)
+        for check, cells, source_shows in zip(shown, round_table(parts), of_source, strict=True)
     }
     columns = [sum(column) for column in zip(*parts, strict=True)] or [0] * (len(BALANCE) - 2)
     total = tuple(map(round_amount, (checked.ours, *columns, checked.source_shows)))
     return BalanceTable(rows, total)
+
+
+def rounding_words(where: str) -> str:
+    """The foot of tables. where: what has all decimals."""
+    return f"Rounded so that parts add up; {where} all six decimals."
 
 
 def _parts_of(check: ComponentCheck) -> tuple[int, ...]:

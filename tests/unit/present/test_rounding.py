@@ -115,6 +115,11 @@ def test_largest_part_takes_up_the_rest() -> None:
     assert round_parts([7_000, 1_007_000, 7_000]) == [10_000, 1_000_000, 10_000]
 
 
+def test_spared_parts_take_up_the_rest_only_without_others() -> None:
+    assert round_parts([4_520_400, 374_400, 630_300], spared={0}) == [4_520_000, 370_000, 640_000]
+    assert round_parts([4_520_400, 374_400, 630_300], spared={0, 1, 2}) == [4_530_000, 370_000, 630_000]
+
+
 def test_rest_is_no_part_that_is_zero() -> None:
     assert round_parts([0, 14_000, 24_000, -3_000]) == [0, 10_000, 30_000, 0]
     assert round_table([[54_000, 0, 3_000], [0, 94_000, 2_000]]) == [[60_000, 0, 0], [0, 100_000, 0]]
@@ -141,6 +146,9 @@ def test_printed_balance_of_any_booking_has_true_totals(costs: ClusterReport) ->
     assert table.total[0] == round_amount(costs.bill.total)
     for component, row in table.rows.items():
         assert row[0] == round_amount(costs.bill.of(component)) == sum(row[1:-1])
+    assert table.total[-1] == round_amount(costs.source_total)
+    if sum(check.source_shows for check in checked.components) == costs.source_total:
+        assert table.total[-1] == sum(row[-1] for row in table.rows.values())
     for line in costs.lines:
         assert table.total[BALANCE.index(str(line.kind))] == round_amount(line.costs.total)
     causes = [words.split(": ")[0].rsplit(" ", 1) for words in causes_in_words(checked, table.differences)]

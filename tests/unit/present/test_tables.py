@@ -35,13 +35,13 @@ def test_cluster_is_in_a_sum_twice_only_in_one_currency(
     assert (TWICE in printed) is is_said
 
 
-def test_sum_of_clusters_is_rounded_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_clusters_add_up_to_their_true_sum(capsys: pytest.CaptureFixture[str]) -> None:
     """Each is 1.004, and all three 3.012."""
     read = reading("node n1 cpu 1.004\npod shop/web @n1 cpu 1.004")
     answers = [cluster_costs(book(read), source=SourceIdentity(f"http://{at}.test", "OpenCost")) for at in range(3)]
     print_costs(answers, DetailLevel.SUMMARY)
     *clusters, total = (line for line in capsys.readouterr().out.splitlines() if " USD " in line)
-    assert [line.rpartition(" USD")[0].split()[-1] for line in (*clusters, total)] == ["1.00", "1.00", "1.00", "3.01"]
+    assert [line.rpartition(" USD")[0].split()[-1] for line in (*clusters, total)] == ["1.01", "1.00", "1.00", "3.01"]
 
 
 @pytest.mark.parametrize(
