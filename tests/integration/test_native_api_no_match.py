@@ -33,7 +33,7 @@ def test_filter_that_leaves_no_row_is_an_issue(client: TestClient[Any], path: st
     body = body_of(client, path, filter='namespace:"nosuch"')
     assert unmatched(body) == [NO_ROW if path == "assets" else NO_SUCH]
     assert not body.get("rows")
-    assert not unmatched(body_of(client, path, filter='namespace!:"nosuch"'))
+    assert not unmatched(body_of(client, path, filter='namespace!:"team-00"'))
     assert not unmatched(body_of(client, path))
 
 
@@ -115,6 +115,28 @@ def test_name_without_a_row_among_others_is_named(client: TestClient[Any]) -> No
     assert message.startswith("no row of the window has the namespace 'taem-01' (did you mean team-01")
     known = 'namespace:"team-00","team-01"+node:"node-0"'
     assert not unmatched(body_of(client, "costs", group="namespace,node", filter=known))
+
+
+@pytest.mark.parametrize("group", ["", "pod", "namespace", "component", "cluster"])
+@pytest.mark.parametrize(
+    "text", ['namespace!:"taem-01"', 'namespace:"team-00","taem-01"', 'namespace!:"team-00","taem-01"+cluster!:"x"']
+)
+def test_mistyped_namespace_is_named_whatever_the_group(client: TestClient[Any], group: str, text: str) -> None:
+    of_namespace, *of_account = unmatched(body_of(client, "costs", group=group, filter=text))
+    assert of_namespace.startswith("no row of the window has the namespace 'taem-01' (did you mean team-01")
+    assert of_account == ["no account has the name 'x'"] * ("cluster" in text)
+    assert not unmatched(body_of(client, "costs", group=group, filter=text.replace("taem", "team").partition("+")[0]))
+
+
+def test_name_that_is_left_out_is_no_reason_for_no_row(client: TestClient[Any]) -> None:
+    messages = unmatched(body_of(client, "costs", filter='namespace!:"nosuch"+pod:"nosuch"'))
+    assert messages == [
+        f"{NO_ROW}: none has the pod 'nosuch'",
+        "no row of the window has the namespace 'nosuch'",
+    ]
+    assert unmatched(body_of(client, "costs", filter='cluster:"cluster-1"+cluster!:"cluster-1","nosuch"')) == [
+        "no account passes the filter"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,15 @@ class LedgerReports:
             run = self._reader.engine.run
             return compute_of(self._reader, snapshot, lambda rows: similar_names(run, rows, mentions))
 
-        return issues_of_no_match(question, rows, ask) if snapshot.readable else ()
+        def ask_known(namespaces: Sequence[str]) -> frozenset[str]:
+            from kubetally.query.similar_names import known_namespaces
+
+            if not snapshot.has_rows:
+                return frozenset()
+            run = self._reader.engine.run
+            return compute_of(self._reader, snapshot, lambda rows: known_namespaces(run, rows, namespaces))
+
+        return issues_of_no_match(question, rows, ask, ask_known) if snapshot.readable else ()
 
     def _unknown_shared(self, snapshot: Snapshot, sharing: Sharing) -> Sequence[Issue]:
         """Issues that name what is shared and no workload has."""

@@ -43,6 +43,12 @@ def similar_names(run: Run, rows: ir.Table, mentions: Sequence[Mention]) -> Simi
     return similar
 
 
+def known_namespaces(run: Run, rows: ir.Table, names: Sequence[str]) -> frozenset[str]:
+    """Which of these namespaces rows have. rows: of the ledger, or their sums by namespace."""
+    found = rows.filter(rows.namespace.isin(names)).select("namespace").distinct()
+    return frozenset(columns(run(found))["namespace"])
+
+
 def _searches(rows: ir.Table, mention: Mention) -> list[tuple[bool, str, ir.Table]]:
     """What is looked for among which names: the key of a mention, and its value."""
     searches = []

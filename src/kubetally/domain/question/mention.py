@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from kubetally.domain.allocation import Kind
 from kubetally.domain.nearest import did_you_mean
 from kubetally.domain.question.cost_question import CostQuestion
-from kubetally.domain.question.filter import MAP_FIELDS, UNALLOCATED, Field, Filter, Op
+from kubetally.domain.question.filter import MAP_FIELDS, UNALLOCATED, AllOf, Condition, Field, Filter, Op
 from kubetally.domain.question.partial import conditions_of
 from kubetally.domain.report import REST, CostRow
 
@@ -70,10 +70,22 @@ def mentions_of(condition: Filter) -> Iterator[Mention]:
     for part in conditions_of(condition):
         is_key = part.field in MAP_FIELDS and part.key is None
         contains_names = part.op is Op.CONTAINS and (is_key or part.field is Field.SERVICES)
-        if part.field not in _CLOSED and (part.op is Op.EQUALS or contains_names):
-            for value in part.values:
-                if value not in ("", UNALLOCATED):
-                    yield Mention(part.field, None, value) if is_key else Mention(part.field, value, part.key)
+        if part.op is Op.EQUALS or contains_names:
+            yield from _mentions_in(part)
+
+
+def excluded_names(condition: Filter) -> Iterator[Mention]:
+    """The names that a filter compares with as a whole, to leave out what has them."""
+    for part in conditions_of(condition):
+        if part.op is Op.NOT_EQUALS:
+            yield from _mentions_in(part)
+
+
+def _mentions_in(part: Condition) -> Iterator[Mention]:
+    is_key = part.field in MAP_FIELDS and part.key is None
+    for value in part.values:
+        if part.field not in _CLOSED and value not in ("", UNALLOCATED):
+            yield Mention(part.field, None, value) if is_key else Mention(part.field, value, part.key)
 
 
 def without_row(question: CostQuestion, rows: Sequence[CostRow]) -> list[Mention]:
@@ -94,6 +106,30 @@ def without_row(question: CostQuestion, rows: Sequence[CostRow]) -> list[Mention
             if mention.value not in shown[place]:
                 missing.append(mention)
     return missing
+
+
+def unseen_namespaces(question: CostQuestion, rows: Sequence[CostRow]) -> list[Mention]:
+    """The namespaces in the filter of which an answer does not show whether any stored row has them.
+
+    They are those that the filter leaves out, and alternatives if rows are not grouped by namespace, or cut off.
+    """
+    unseen = [mention for mention in excluded_names(question.filter) if mention.field is Field.NAMESPACE]
+    is_shown = any(dimension.name == "namespace" for dimension in question.group)
+    if rows and not (is_shown and all(row.kind != REST for row in rows)):
+        required = {*_required_names(question.filter)}
+        named = (mention for mention in mentions_of(question.filter) if mention.field is Field.NAMESPACE)
+        unseen += [mention for mention in named if mention not in required]
+    return list(dict.fromkeys(unseen))
+
+
+def _required_names(condition: Filter) -> Iterator[Mention]:
+    """The names that every row has that passes a filter."""
+    match condition:
+        case Condition(op=Op.EQUALS, values=[_]):
+            yield from _mentions_in(condition)
+        case AllOf(parts):
+            for part in parts:
+                yield from _required_names(part)
 
 
 def keys_without_value(question: CostQuestion, rows: Sequence[CostRow]) -> list[Mention]:

@@ -10,7 +10,14 @@ from kubetally.domain.efficiency import NO_HOURS, RatedHours
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.question.filter import Field
 from kubetally.domain.question.group import parse_group
-from kubetally.domain.question.mention import Mention, keys_without_value, mentions_of, without_row
+from kubetally.domain.question.mention import (
+    Mention,
+    excluded_names,
+    keys_without_value,
+    mentions_of,
+    unseen_namespaces,
+    without_row,
+)
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.domain.report import REST, CostRow
 from kubetally.domain.window import DAY, Window
@@ -61,3 +68,29 @@ def test_key_is_missing_if_no_workload_has_a_value() -> None:
     assert keys_without_value(asked, [row("a", None), row("b", "x")]) == []
     assert keys_without_value(asked, [row(None, None, kind=Kind.IDLE)]) == []
     assert keys_without_value(question("namespace"), [row(None)]) == []
+
+
+def test_excluded_names_are_those_of_negations() -> None:
+    text = 'namespace!:"a","b"+label[team]!:"c"+namespace!~:"d"+namespace:"e"+label!:"f"'
+    assert [mention.name for mention in excluded_names(parse_v2(text))] == ["a", "b", "team:c", "f"]
+
+
+@pytest.mark.parametrize(
+    ("group", "text", "unseen"),
+    [
+        ("pod", 'namespace:"a"+pod:"x"', []),
+        ("pod", 'namespace:"a","b"', ["a", "b"]),
+        ("pod", 'namespace:"a"|pod:"x"', ["a"]),
+        ("pod", 'namespace!:"a"+label[team]!:"b"', ["a"]),
+        ("namespace", 'namespace:"a","b"', []),
+        ("namespace", 'namespace!:"a"', ["a"]),
+    ],
+)
+def test_unseen_namespaces_are_those_that_rows_do_not_show(group: str, text: str, unseen: list[str]) -> None:
+    assert [mention.name for mention in unseen_namespaces(question(group, text), [row("x")])] == unseen
+
+
+def test_rest_hides_namespaces() -> None:
+    asked = question("namespace", 'namespace:"a","b"')
+    assert len(unseen_namespaces(asked, [row("a"), row(None, kind=REST)])) == 2
+    assert unseen_namespaces(asked, []) == []
