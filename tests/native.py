@@ -11,6 +11,7 @@ import pytest
 from litestar.testing import TestClient
 
 from kubetally.domain.collection import CollectedDay
+from kubetally.ledger.accounts.token_cache import TokenCache
 from kubetally.ledger.costs.service import CostService
 from kubetally.query.answers import LedgerAnswers
 from kubetally.query.engine import OpenEngine
@@ -53,10 +54,11 @@ class Home:
         return sum((Decimal(day.collection.head.bill.total).scaleb(-6) for day in self.days), Decimal())
 
 
-def native_app(reader: LedgerReader, accounts: AccountsInMemory) -> InstrumentedApp:
+def native_app(reader: LedgerReader, accounts: AccountsInMemory, tokens: TokenCache | None = None) -> InstrumentedApp:
     """The service with the native API; it asks no source."""
     service = CostService(accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
-    return create_app(service, SECRET, version="0", clock=FixedClock(), ledger=LedgerAnswers(reader, day_requests))
+    answers = LedgerAnswers(reader, day_requests)
+    return create_app(service, SECRET, version="0", clock=FixedClock(), ledger=answers, tokens=tokens)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from kubetally.ledger.ports.accounts import (
     account_id_taken,
 )
 from kubetally.ledger.ports.clusters import Cluster
-from kubetally.ledger.ports.organizations import OrganizationNotFound
+from kubetally.ledger.ports.organizations import organization_not_found
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
@@ -65,13 +65,13 @@ class AccountsInMemory:
         self._fail()
         found = next((each for each in self._organizations() if name_or_id in (each.id, each.name)), None)
         if found is None:
-            raise OrganizationNotFound(name_or_id)
+            raise organization_not_found(name_or_id)
         return found
 
-    def add(self, account: Account) -> Account:
+    def add(self, account: Account, *, by: str = "operator") -> Account:
         return self.add_all([account])[0]
 
-    def add_all(self, accounts: Sequence[Account]) -> list[Account]:
+    def add_all(self, accounts: Sequence[Account], *, by: str = "operator") -> list[Account]:
         with self._changing:
             before, added = list(self.accounts), []
             try:
@@ -101,7 +101,7 @@ class AccountsInMemory:
         self._fail()
         currencies = {organization.id: organization.currency for organization in self._organizations()}
         chosen = (
-            replace(each, default_currency=currencies[each.organization_id])
+            replace(each, default_currency=currencies.get(each.organization_id, self.currency))
             for each in self.accounts
             if organization_id in {None, each.organization_id}
         )
@@ -133,12 +133,12 @@ class AccountsInMemory:
     def listed(self) -> list[ListedAccount]:
         names = {organization.id: organization.name for organization in self._organizations()}
         known = sorted((*self.accounts, *self.gone), key=lambda account: account.id)
-        return [ListedAccount(a.id, a.name, names[a.organization_id], a.deleted_at) for a in known]
+        return [ListedAccount(a.id, a.name, names[a.organization_id], a.deleted_at, a.organization_id) for a in known]
 
     def update(self, account: Account) -> Account:
         return self.change(account.id, lambda _: account)
 
-    def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
+    def change(self, account_id: str, apply: Callable[[Account], Account], *, by: str = "operator") -> Account:
         with self._changing:
             old = next((account for account in self.accounts if account.id == account_id), None)
             if old is None:
@@ -148,7 +148,7 @@ class AccountsInMemory:
             self.accounts = [new if account is old else account for account in self.accounts]
             return new
 
-    def remove(self, name_or_id: str) -> None:
+    def remove(self, name_or_id: str, *, by: str = "operator") -> None:
         with self._changing:
             found = self.find(name_or_id)
             self.accounts = [account for account in self.accounts if account.id != found.id]
@@ -163,7 +163,7 @@ class AccountsInMemory:
         """Raise what keeps an account from being stored in place of `old`."""
         owner = next((each for each in self._organizations() if each.id == new.organization_id), None)
         if owner is None:
-            raise OrganizationNotFound(new.organization_id)
+            raise organization_not_found(new.organization_id)
         for account in self.accounts:
             if account is not old and account.id == new.id:
                 raise account_id_taken(new.id, name=account.name)

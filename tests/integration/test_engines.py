@@ -174,6 +174,7 @@ SHARED = [
     sharing=st.sampled_from(SHARED),
 )
 @settings(max_examples=8)
+@pytest.mark.timeout(600)  # cut off while it talks to Spark, the next example would read the answer of this one
 def test_random_ledgers_have_the_same_rows_on_both_engines(
     spark: Engine,
     duckdb: Engine,

@@ -6,6 +6,7 @@ from itertools import product
 import msgspec
 import pytest
 
+from kubetally.domain.access import OPERATOR
 from kubetally.domain.compare import CompareQuestion
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.question.cost_question import CostQuestion, Idle
@@ -52,8 +53,8 @@ def test_day_that_is_replaced_meanwhile_is_answered_as_it_was(home: Home) -> Non
     home.roll_up()
     answers = LedgerAnswers(home.readers[0])
     question = CostQuestion(WINDOW)
-    before = [ask(question).compute() for ask in (answers.labels, answers.balance, answers.costs)]
-    prepared = [ask(question) for ask in (answers.labels, answers.balance, answers.costs)]
+    before = [ask(OPERATOR, question).compute() for ask in (answers.labels, answers.balance, answers.costs)]
+    prepared = [ask(OPERATOR, question) for ask in (answers.labels, answers.balance, answers.costs)]
     home.store(cluster_day(ONE, 1, day=FIRST))
     assert prepared[0].compute() == before[0]
     assert prepared[2].compute() == before[2]

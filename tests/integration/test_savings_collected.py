@@ -380,7 +380,7 @@ async def test_an_odd_source_hinders_no_other(
 
     @asynccontextmanager
     async def open_it(one: Account) -> AsyncIterator[SavingsSource]:
-        yield odd if one is ONE else well
+        yield odd if one.id == ONE.id else well
 
     collector = ledger.collector("")
     collector._open_source = open_it

@@ -36,6 +36,8 @@ _COMMANDS = {
     "sample": "sample",
     "accounts": "accounts",
     "organizations": "organizations",
+    "tokens": "tokens",
+    "audit": "audit",
     "migrate": "migrate",
 }
 """The module of each command, in the order of `kubetally --help`. Only that of the command that runs is loaded."""

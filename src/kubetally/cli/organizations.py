@@ -7,6 +7,7 @@ import typer
 
 from kubetally.cli.options import ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
+from kubetally.domain.access import OPERATOR_NAME
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.present.organizations import organization_body, print_organizations
 
@@ -44,10 +45,10 @@ def add(
     """
     from kubetally.ledger.accounts.organizations import add_organization
     from kubetally.wiring.clock import SystemClock
-    from kubetally.wiring.organizations import open_organizations
+    from kubetally.wiring.store import open_organizations
 
-    with open_organizations(start_up()) as stored:
-        print(add_organization(stored, SystemClock(), name, currency=currency).id)
+    with open_organizations(start_up()) as access:
+        print(add_organization(access.organizations, SystemClock(), name, by=OPERATOR_NAME, currency=currency).id)
 
 
 @organizations.command(name="list")
@@ -58,10 +59,10 @@ def list_(output: ScreenOrJsonFormat = ScreenOrJson.TABLE) -> None:
     Example:
       kubetally organizations list
     """
-    from kubetally.wiring.organizations import open_organizations
+    from kubetally.wiring.store import open_organizations
 
-    with open_organizations(start_up()) as stored:
-        all_of_them = stored.all()
+    with open_organizations(start_up()) as access:
+        all_of_them = access.organizations.all()
     if output is ScreenOrJson.JSON:
         print(json.dumps([organization_body(organization) for organization in all_of_them], indent=2))
     else:
@@ -77,10 +78,15 @@ def rename(*, organization: NameOrId, name: NewName) -> None:
       kubetally organizations rename shop store
     """
     from kubetally.ledger.accounts.organizations import rename_organization
-    from kubetally.wiring.organizations import open_organizations
+    from kubetally.wiring.store import open_organizations
 
-    with open_organizations(start_up()) as stored:
-        print(json.dumps(organization_body(rename_organization(stored, organization, name=name)), indent=2))
+    with open_organizations(start_up()) as access:
+        print(
+            json.dumps(
+                organization_body(rename_organization(access.organizations, organization, name=name, by=OPERATOR_NAME)),
+                indent=2,
+            )
+        )
 
 
 @organizations.command()
@@ -92,8 +98,8 @@ def remove(organization: NameOrId) -> None:
       kubetally organizations remove shop
     """
     from kubetally.ledger.accounts.organizations import remove_organization
-    from kubetally.wiring.organizations import open_organizations
+    from kubetally.wiring.store import open_organizations
 
-    with open_organizations(start_up()) as stored:
-        removed = remove_organization(stored, organization)
+    with open_organizations(start_up()) as access:
+        removed = remove_organization(access.organizations, organization, by=OPERATOR_NAME)
     print(f"Removed organization {removed.name}.")

@@ -58,13 +58,14 @@ class Credentials:
 class ListedAccount:
     """An account as other programs see it, also once removed; `removed_at` is None while it is in use.
 
-    organization: its name.
+    organization: its name; its id is no part of what other programs see.
     """
 
     id: str
     name: str
     organization: str
     removed_at: datetime | None = None
+    organization_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

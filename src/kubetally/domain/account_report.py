@@ -55,13 +55,17 @@ NOTHING_KNOWN = CoveredDay("", date.min)
 
 
 class AccountDay(NamedTuple):
-    """A day of an account. hours_asked: those that are over. known: None where no collection was tried."""
+    """A day of an account. hours_asked: those that are over. known: None where no collection was tried.
+
+    are_costs_shown: whether who asks may see what the whole account cost.
+    """
 
     account: ListedAccount
     day: date
     kind: DayKind
     hours_asked: float
     known: CoveredDay | None
+    are_costs_shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)

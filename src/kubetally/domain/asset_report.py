@@ -1,7 +1,7 @@
 """What assets cost over a window: each merged over its days, or grouped."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from kubetally.domain.component import Component, Costs
@@ -10,6 +10,7 @@ from kubetally.domain.issues import Issue
 from kubetally.domain.nearest import suggestion
 from kubetally.domain.question.filter import Filter
 from kubetally.domain.question.partial import EVERY_ROW
+from kubetally.domain.question.scope import Scope, both
 from kubetally.domain.status import Coverage
 from kubetally.domain.window import Window
 
@@ -31,11 +32,26 @@ GROUPABLE: Final = ("cluster", "asset_type", "node_type", "pool", "region", "zon
 
 @dataclass(frozen=True, slots=True)
 class AssetQuestion:
-    """Which assets are added up, and how. group: dimensions of `GROUPABLE`; none for each asset by itself."""
+    """Which assets are added up, and how.
+
+    group: dimensions of `GROUPABLE`; none for each asset by itself. scope: as of a `CostQuestion`.
+    """
 
     window: Window
     group: tuple[str, ...] = ()
     filter: Filter = EVERY_ROW
+    scope: Scope | None = None
+
+    @property
+    def asked_filter(self) -> Filter:
+        """The filter as it was asked, which answers show."""
+        return self.filter if self.scope is None else self.scope.asked
+
+    def limited_to(self, rows: Filter) -> "AssetQuestion":
+        """The question for those of its assets that pass another filter too, once."""
+        if rows == EVERY_ROW:
+            return self
+        return replace(self, filter=both(self.filter, rows), scope=Scope(rows, self.filter))
 
 
 class AssetHours(NamedTuple):

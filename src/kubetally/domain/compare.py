@@ -14,6 +14,7 @@ from kubetally.domain.money import sum_of_known, unlike_currencies
 from kubetally.domain.quantity import quantity
 from kubetally.domain.question.arrange import Figures, Order, arrange, split_lines
 from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.question.filter import Filter
 from kubetally.domain.question.group import Dimension
 from kubetally.domain.report import REST, CostReport, CostRow
 from kubetally.domain.window import DAY, Window, midnight
@@ -28,6 +29,10 @@ class CompareQuestion:
 
     costs: CostQuestion
     before: Window
+
+    def limited_to(self, rows: Filter) -> "CompareQuestion":
+        """See `CostQuestion.limited_to`."""
+        return replace(self, costs=self.costs.limited_to(rows))
 
     def of_now(self) -> CostQuestion:
         """The question to the ledger for the costs of now, with the quantities that were used."""

@@ -82,19 +82,17 @@ class LogDamaged(StoreError):
         )
 
 
-class LakeBehind(StoreError):
-    """The lake is older than the database, or another lake than the database's."""
+def lake_behind(url: str, *, found: int | None, known: int) -> StoreError:
+    """The lake is older than the database, or another lake than the database's.
 
-    code = "lake_behind"
-
-    def __init__(self, url: str, *, found: int | None, known: int) -> None:
-        """found: its version; None if there is no table. known: the version that the database knows."""
-        self.url, self.found, self.known = url, found, known
-        is_at = "is empty" if found is None else f"is at version {found}"
-        super().__init__(
-            f"the lake {url} {is_at}, but the database knows version {known}; check KUBETALLY_LAKE_URL, restore lake "
-            "and database from one backup, or start with a new database as well"
-        )
+    found: its version; None if there is no table. known: the version that the database knows.
+    """
+    is_at = "is empty" if found is None else f"is at version {found}"
+    return StoreError(
+        f"the lake {url} {is_at}, but the database knows version {known}; check KUBETALLY_LAKE_URL, restore lake "
+        "and database from one backup, or start with a new database as well",
+        code="lake_behind",
+    )
 
 
 @dataclass(frozen=True, slots=True)

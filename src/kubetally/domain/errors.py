@@ -49,6 +49,12 @@ class NotFound(KubetallyError):
     code = "not_found"
 
 
+class Forbidden(KubetallyError):
+    """Whoever asks may not have or do it."""
+
+    code = "forbidden"
+
+
 class Gone(KubetallyError):
     """What was asked for has expired."""
 

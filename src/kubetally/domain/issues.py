@@ -55,6 +55,7 @@ class IssueKind(StrEnum):
     NO_REQUESTS = "no_requests"
     UNEQUAL_COVERAGE = "unequal_coverage"
     NO_MATCH = "no_match"
+    COSTS_NOT_SHOWN = "costs_not_shown"
 
 
 MISSING_DATA = frozenset(

@@ -12,10 +12,12 @@ from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.account_days import AccountDays
 from kubetally.ledger.ports.accounts import Accounts
+from kubetally.ledger.ports.audit import Audit
 from kubetally.ledger.ports.coverage import Coverage, SavingsDays
 from kubetally.ledger.ports.lake import Lake, LogFiles, NotedLog
 from kubetally.ledger.ports.leases import Leases
 from kubetally.ledger.ports.organizations import Organizations
+from kubetally.ledger.ports.tokens import Tokens
 from kubetally.ledger.writing.lease import LEASE_WAIT_SECONDS
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class Ledger:
     log_files: LogFiles
     savings: SavingsDays
     organizations: Organizations
+    tokens: Tokens
+    audit: Audit
     lake_place: LakePlace
     database: str
     retention: timedelta

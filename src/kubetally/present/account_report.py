@@ -86,7 +86,10 @@ class Clusters(Struct, forbid_unknown_fields=True):
 
 
 class AccountDay(Struct, forbid_unknown_fields=True):
-    """A day of an account. `kind`: what is known of it, as the calendar of `kubetally coverage` says."""
+    """A day of an account. `kind`: what is known of it, as the calendar of `kubetally coverage` says.
+
+    `rows` and `total_cost` are null for who may see a part of them only.
+    """
 
     cloud_account_id: str
     cluster: str
@@ -99,7 +102,7 @@ class AccountDay(Struct, forbid_unknown_fields=True):
     hours_covered: float
     assets_complete: bool
     source: str | None
-    rows: int
+    rows: int | None
     total_cost: float | None
     currency: str | None
     currency_assumed: bool | None
@@ -182,8 +185,8 @@ def _day(day: account_report.AccountDay) -> AccountDay:
         hours_covered=known.hours_covered,
         assets_complete=known.assets_complete,
         source=known.source,
-        rows=known.rows,
-        total_cost=to_number(known.total) if known.has_costs else None,
+        rows=known.rows if day.are_costs_shown else None,
+        total_cost=to_number(known.total) if known.has_costs and day.are_costs_shown else None,
         currency=known.currency,
         currency_assumed=known.currency_origin is CurrencyOrigin.ASSUMED if known.is_stored else None,
         collected_at=None if known.collected_at is None else rfc3339(known.collected_at),

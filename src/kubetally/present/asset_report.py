@@ -84,7 +84,7 @@ def assets_body(report: asset_report.AssetReport, shown: Shown[asset_report.Asse
         question=AssetQuestion(
             **window_facts(question.window),
             group=list(question.group),
-            filter=filter_tree(question.filter),
+            filter=filter_tree(question.asked_filter),
             limit=shown.limit,
         ),
         currency=report.currency,

@@ -11,7 +11,7 @@ from kubetally.domain.account_report import AccountDay, AccountsReport, ClusterS
 from kubetally.domain.collection import NO_DATA, CoveredDay
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.coverage import AccountCoverage, DayKind
-from kubetally.domain.issues import MISSING_DATA, Issue
+from kubetally.domain.issues import MISSING_DATA, Issue, IssueKind
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.window import Window, whole_hour
 from kubetally.query.issues import issues_of_snapshot, unmeasured_components
@@ -41,8 +41,9 @@ class AccountReports:
     def _accounts(
         self, snapshot: Snapshot, places: Mapping[str, AccountPlace], question: CostQuestion
     ) -> AccountsReport:
+        is_shown = _are_costs_shown(question)
         clusters = [
-            self._summary(account, places.get(account.id), of_account, question.window)
+            self._summary(account, places.get(account.id), of_account, question.window, is_shown=is_shown)
             for account, of_account in _by_account(snapshot)
             if account.removed_at is None or of_account.days
         ]
@@ -52,12 +53,12 @@ class AccountReports:
             tuple(clusters),
             self._reader.coverage(snapshot, question.window),
             known.currencies,
-            _total(known),
-            issues_of_snapshot(snapshot, question.filter),
+            _total(known) if is_shown else None,
+            (*issues_of_snapshot(snapshot, question.asked_filter), *_issues_of_scope(question)),
         )
 
     def _summary(
-        self, account: ListedAccount, place: AccountPlace | None, known: WindowDays, window: Window
+        self, account: ListedAccount, place: AccountPlace | None, known: WindowDays, window: Window, *, is_shown: bool
     ) -> ClusterSummary:
         snapshot = Snapshot({account.id: account}, known, tuple, None)
         failed = [day for day in known.days if day.last_error is not None and day.last_error[0] != NO_DATA]
@@ -67,7 +68,7 @@ class AccountReports:
             place=place,
             coverage=self._reader.coverage(snapshot, window),
             currencies=known.currencies,
-            total=_total(known),
+            total=_total(known) if is_shown else None,
             assets_complete=bool(known.readable) and all(day.assets_complete for day in known.readable),
             not_measured=frozenset(unmeasured_components(known.facts, len(known.readable))),
             last_collected=known.latest,
@@ -84,11 +85,25 @@ class AccountReports:
         )
         over = window.until(whole_hour(self._reader.clock.now()))
         hours = {} if over is None else {part.start.date(): part.hours for part in over.days()}
+        is_shown = _are_costs_shown(question)
         days = [
-            day for account, known in _by_account(snapshot) for day in _days_of(account, known.days, hours, missing)
+            day._replace(are_costs_shown=is_shown)
+            for account, known in _by_account(snapshot)
+            for day in _days_of(account, known.days, hours, missing)
         ]
-        issues = issues_of_snapshot(snapshot, question.filter)
+        issues = (*issues_of_snapshot(snapshot, question.asked_filter), *_issues_of_scope(question))
         return CoverageReport(question, days, self._reader.coverage(snapshot, window), issues)
+
+
+def _are_costs_shown(question: CostQuestion) -> bool:
+    """Whether who asks may see what whole accounts cost."""
+    return question.scope is None or question.scope.is_of_accounts
+
+
+def _issues_of_scope(question: CostQuestion) -> Iterator[Issue]:
+    if not _are_costs_shown(question):
+        message = "what whole clusters cost is not shown, as you may see a part of their rows: /api/v1/costs has those"
+        yield Issue(IssueKind.COSTS_NOT_SHOWN, message)
 
 
 def _by_account(snapshot: Snapshot) -> Iterator[tuple[ListedAccount, WindowDays]]:

@@ -63,13 +63,15 @@ def _by_currency(currency: str | None, condition: Condition) -> bool | None:
 
 
 def _by_account(account: ListedAccount, condition: Condition) -> bool | None:
-    """By name; a whole id is that of its account too."""
+    """By name; a whole id is that of its account or organization too."""
     match condition.field:
         case Field.CLUSTER:
             if condition.op in (Op.EQUALS, Op.NOT_EQUALS) and account.id in condition.values:
                 return condition.op is Op.EQUALS
             return compare(condition, account.name)
         case Field.ORGANIZATION:
+            if condition.op in (Op.EQUALS, Op.NOT_EQUALS) and account.organization_id in condition.values:
+                return condition.op is Op.EQUALS
             return compare(condition, account.organization)
         case _:
             return None

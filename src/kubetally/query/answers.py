@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 from functools import partial
 
 from kubetally.cache import Prepared, digest_of
+from kubetally.domain.access import Principal
 from kubetally.domain.account_report import AccountsReport, CoverageReport
 from kubetally.domain.asset_report import AssetQuestion, AssetReport
 from kubetally.domain.balance import BalanceReport
@@ -25,7 +26,10 @@ from kubetally.query.rollup_choice import by_rows
 
 
 class LedgerAnswers:
-    """Prepares answers. Threads may share it. All calls block. Raises RequestError, StoreError, HistoryGone."""
+    """Prepares answers of the rows that who asks may see. Threads may share it. All calls block.
+
+    Raises: RequestError, StoreError, HistoryGone; Forbidden, for whole clusters of which somebody may see a part.
+    """
 
     def __init__(self, reader: LedgerReader, requests: DayRequests = no_requests) -> None:
         """`requests`: what sources are asked for a day."""
@@ -33,48 +37,59 @@ class LedgerAnswers:
         self._accounts, self._balances = AccountReports(reader), BalanceReports(reader)
         self._assets = AssetReports(reader)
 
-    def costs(self, question: CostQuestion) -> Prepared[CostReport]:
+    def costs(self, principal: Principal, question: CostQuestion) -> Prepared[CostReport]:
         """What accounts cost, rows in no order."""
+        question = question.limited_to(principal.scope)
         snapshot = self._reader.snapshot(question)
         compute = partial(self._reports.costs_of, snapshot, question)
         return Prepared(self._reader.digest(snapshot, question.window), compute)
 
-    def clusters(self, question: CostQuestion) -> Prepared[AccountsReport]:
+    def clusters(self, principal: Principal, question: CostQuestion) -> Prepared[AccountsReport]:
         """What is known of the accounts."""
+        question = question.limited_to(principal.scope)
         return self._accounts.clusters(question)
 
-    def coverage(self, question: CostQuestion) -> Prepared[CoverageReport]:
+    def coverage(self, principal: Principal, question: CostQuestion) -> Prepared[CoverageReport]:
         """What is known of each day of the accounts."""
+        question = question.limited_to(principal.scope)
         return self._accounts.coverage(question)
 
-    def assets(self, question: AssetQuestion) -> Prepared[AssetReport]:
+    def assets(self, principal: Principal, question: AssetQuestion) -> Prepared[AssetReport]:
         """What assets cost, highest cost first."""
+        principal.check_whole_accounts()
+        question = question.limited_to(principal.scope)
         return self._assets.assets(question)
 
-    def balance(self, question: CostQuestion) -> Prepared[BalanceReport]:
+    def balance(self, principal: Principal, question: CostQuestion) -> Prepared[BalanceReport]:
         """Bill and use against each other."""
+        principal.check_whole_accounts()
+        question = question.limited_to(principal.scope)
         return self._balances.balance(question)
 
-    def compare(self, question: CompareQuestion) -> Prepared[Comparison]:
+    def compare(self, principal: Principal, question: CompareQuestion) -> Prepared[Comparison]:
         """What changed between two periods, rows in no order."""
+        question = question.limited_to(principal.scope)
         was, then = snapshots_of_one_moment(self._reader, question.of_before(), question.of_now())
         digests = self._reader.digest(was, question.before), self._reader.digest(then, question.costs.window)
         return Prepared(digest_of(*digests), partial(self._reports.compare_of, was, then, question))
 
-    def explain(self, question: CostQuestion) -> Prepared[Explanation]:
+    def explain(self, principal: Principal, question: CostQuestion) -> Prepared[Explanation]:
         """How all that passes the filter of a question came about."""
+        question = question.limited_to(principal.scope)
         snapshot = self._reader.snapshot(by_rows(question))
         digests = self._reader.digest(snapshot, question.window), self._explainer.stated_clusters()
         return Prepared(digest_of(*digests), partial(self._explainer.explain_of, snapshot, question))
 
-    def labels(self, question: CostQuestion) -> Prepared[LabelReport]:
+    def labels(self, principal: Principal, question: CostQuestion) -> Prepared[LabelReport]:
         """The keys of labels with their cost."""
+        question = question.limited_to(principal.scope)
         snapshot = self._reader.snapshot(by_rows(question))
         compute = partial(self._reports.labels_of, snapshot, question)
         return Prepared(self._reader.digest(snapshot, question.window), compute)
 
     def export(
         self,
+        principal: Principal,
         question: CostQuestion,
         order: Sequence[Order],
         top: int | None,
@@ -85,4 +100,4 @@ class LedgerAnswers:
 
         on_issues: called before the first piece.
         """
-        return self._reports.export(question, order, top, format_, on_issues)
+        return self._reports.export(question.limited_to(principal.scope), order, top, format_, on_issues)

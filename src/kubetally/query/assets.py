@@ -39,7 +39,8 @@ class AssetReports:
 
     def assets(self, question: AssetQuestion) -> Prepared[AssetReport]:
         """What assets cost. Raises: RequestError, for rows in several currencies or too many of them; StoreError."""
-        snapshot = self._reader.snapshot(CostQuestion(question.window, group=(), filter=question.filter))
+        of_accounts = CostQuestion(question.window, group=(), filter=question.filter, scope=question.scope)
+        snapshot = self._reader.snapshot(of_accounts)
         digest = self._reader.digest(snapshot, question.window)
         return Prepared(digest, partial(self._report, snapshot, question))
 
@@ -64,9 +65,9 @@ class AssetReports:
                 (its.component for its in unlisted if its.is_whole),
             ),
             issues=(
-                *([] if rows else issues_of_no_row(snapshot, question.filter)),
-                *(unlisted_issue(its, snapshot.currency) for its in unlisted if _is_of_accounts(question.filter)),
-                *issues_of_snapshot(snapshot, question.filter),
+                *([] if rows else issues_of_no_row(snapshot, question.asked_filter)),
+                *(unlisted_issue(its, snapshot.currency) for its in unlisted if _is_of_accounts(question.asked_filter)),
+                *issues_of_snapshot(snapshot, question.asked_filter),
                 *issues_of_errors(damaged),
             ),
         )

@@ -61,7 +61,7 @@ class BalanceReports:
             rows=tuple(row for step in steps for row in _rows(of_days, step, has_start=question.step is not None)),
             steps=tuple(self._step(step, snapshot, of_days) for step in steps if question.step is not None),
             not_measured=frozenset(unmeasured_components(snapshot.facts, len(snapshot.readable))),
-            issues=issues_of_snapshot(snapshot, question.filter),
+            issues=issues_of_snapshot(snapshot, question.asked_filter),
         )
 
     def _read_days(self, snapshot: Snapshot, window: Window) -> _DayBalances:

@@ -1,5 +1,6 @@
 """What a row has to pass for each of its components: a filter may be on components."""
 
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 
@@ -22,6 +23,14 @@ def filters_of(question: CostQuestion, currency: str | None) -> dict[Component, 
 def tests_of(rows: ir.Table, filters: dict[Component, Filter], accounts: Accounts) -> dict[Filter, ir.BooleanValue]:
     """Whether a row passes each of the filters; components that share a filter share its test."""
     return {condition: row_passes(condition, rows, accounts) for condition in set(filters.values())}
+
+
+def visible_rows(rows: ir.Table, question: CostQuestion, accounts: Accounts, currency: str | None) -> ir.Table:
+    """The rows that whoever asks may see, whatever the filter of the question."""
+    if question.scope is None or question.scope.is_of_accounts:
+        return rows
+    whole = replace(question, filter=question.scope.rows)
+    return passing(rows, tests_of(rows, filters_of(whole, currency), accounts))
 
 
 def passing(rows: ir.Table, tests: dict[Filter, ir.BooleanValue]) -> ir.Table:

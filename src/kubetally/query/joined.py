@@ -60,6 +60,15 @@ class JoinedCluster:
         return self.listed.removed_at is not None
 
 
+def joined_clusters(
+    have_accounts: Mapping[str, bool], listed: Sequence[ListedAccount], *, with_removed: bool
+) -> list[JoinedCluster]:
+    """Clusters by id with the names and organizations of their accounts. with_removed: removed accounts, too."""
+    by_id = {account.id: account for account in listed}
+    clusters = [JoinedCluster(by_id.get(id_) or ListedAccount(id_, id_, ""), has) for id_, has in have_accounts.items()]
+    return clusters + [JoinedCluster(account) for account in listed if with_removed and account.removed_at is not None]
+
+
 class JoinedReader(SharedEngine):
     """Reads what clusters cost, from stored days and the answers of their sources.
 
@@ -158,7 +167,7 @@ class JoinedReader(SharedEngine):
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Whole hours of a part of the window, summed over clusters."""
         over = window.until(self._until)
-        asked, covered = snapshot.hours_asked(window, over), snapshot.hours_covered(window)
+        asked, covered = snapshot.hours_asked(window, over=over), snapshot.hours_covered(window)
         return Coverage(asked, covered, snapshot.state or DayState.PROVISIONAL)
 
     def labels(self) -> dict[str, str]:

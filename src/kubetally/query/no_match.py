@@ -43,7 +43,7 @@ def issues_of_no_match(
     asked = [*dict.fromkeys((*in_group, *in_filter, *unseen))][:MAX_MENTIONS]
     similar = ask(asked) if asked else {}
     unknown = [mention for mention in dict.fromkeys(in_filter) if mention in similar]
-    if question.filter != EVERY_ROW and not rows:
+    if question.asked_filter != EVERY_ROW and not rows:
         yield no_match(_NO_ROW + _because(unknown, similar), subject="filter")
         unknown = []
     for mention in dict.fromkeys((*unknown, *(mention for mention in unseen if mention in similar))):

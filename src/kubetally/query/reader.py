@@ -15,7 +15,7 @@ from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import Coverage as CoveragePort
 from kubetally.ledger.ports.lake import LakeFiles
-from kubetally.query.snapshot import Snapshot, SnapshotReader
+from kubetally.query.snapshot import Snapshot, SnapshotReader, possible_accounts
 
 if TYPE_CHECKING:
     from ibis import ir
@@ -130,11 +130,16 @@ class LedgerReader(SharedEngine):
 
     def snapshot(self, question: CostQuestion) -> Snapshot:
         """What the question is answered from. Raises: RequestError, for rows in several currencies; StoreError."""
-        return self._with_gaps(question, self._snapshots.read(question, self.accounts(), self.clock.now()))
+        return self._with_gaps(question, self._snapshots.read(question, self._visible(question), self.clock.now()))
 
     def known(self, question: CostQuestion) -> Snapshot:
         """What is known of the days of the window, in whatever currency, without rows. Raises StoreError."""
-        return self._with_gaps(question, self._snapshots.known(question, self.accounts(), self.clock.now()))
+        return self._with_gaps(question, self._snapshots.known(question, self._visible(question), self.clock.now()))
+
+    def _visible(self, question: CostQuestion) -> Mapping[str, ListedAccount]:
+        """The accounts that whoever asks may see rows of."""
+        accounts = self.accounts()
+        return accounts if question.scope is None else possible_accounts(question.scope.rows, accounts)
 
     def _with_gaps(self, question: CostQuestion, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the issue that says which days or hours it lacks, if it lacks any; failed days apart."""

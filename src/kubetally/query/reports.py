@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kubetally.domain.compare import CompareQuestion, Comparison, compare
@@ -11,12 +12,13 @@ from kubetally.domain.component import NO_CLASSES, Costs
 from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours
 from kubetally.domain.issues import Issue, OnIssues
 from kubetally.domain.question.arrange import Order, arrange_report, split_lines
-from kubetally.domain.question.cost_question import CostQuestion, ExportFormat, Sharing
+from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.question.mention import Mention, Similar
 from kubetally.domain.question.partial import EVERY_ROW
 from kubetally.domain.question.steps import steps_of
 from kubetally.domain.question.top import with_top
 from kubetally.domain.report import CostReport, CostRow, LabelCost, LabelReport, StepSum, Sums, add_weights
+from kubetally.query.accounts import by_account
 from kubetally.query.comparison import snapshots_of_one_moment
 from kubetally.query.issues import issues_of_snapshot, unmeasured_components
 from kubetally.query.no_match import issues_of_no_match
@@ -76,8 +78,8 @@ class LedgerReports:
             waste=sum(row.waste for row in both),
             issues=(
                 *self._no_match(snapshot, question, found),
-                *self._unknown_shared(snapshot, question.sharing),
-                *issues_of_snapshot(snapshot, question.filter),
+                *self._unknown_shared(snapshot, question),
+                *issues_of_snapshot(snapshot, question.asked_filter),
             ),
             steps=tuple(self._steps(snapshot, question, both)),
         )
@@ -119,11 +121,11 @@ class LedgerReports:
         from kubetally.store.lake.schema import ALLOCATIONS
 
         snapshot = self._reader.snapshot(by_rows(question))
-        on_issues(issues_of_snapshot(snapshot, question.filter))
+        on_issues(issues_of_snapshot(snapshot, question.asked_filter))
         if not snapshot.has_rows:
             yield from export_table(ALLOCATIONS.empty_table(), format_)
             return
-        if question.filter == EVERY_ROW and can_read(snapshot):
+        if set(by_account(question.filter, snapshot.accounts)) == {EVERY_ROW} and can_read(snapshot):
             yield from write_batches(read_rows(snapshot), ALLOCATIONS, format_)
             return
         from kubetally.query.stored_rows import stored_rows
@@ -156,12 +158,14 @@ class LedgerReports:
         """Issues that name what filter and group ask for and no row has, where there are readable days."""
 
         def ask(mentions: Sequence[Mention]) -> Similar:
+            from kubetally.query.conditions import visible_rows
             from kubetally.query.similar_names import similar_names
 
             if not snapshot.has_rows:
                 return dict.fromkeys(mentions, ())
             run = self._reader.engine.run
-            return compute_of(self._reader, snapshot, lambda rows: similar_names(run, rows, mentions))
+            visible = partial(visible_rows, question=question, accounts=snapshot.accounts, currency=snapshot.currency)
+            return compute_of(self._reader, snapshot, lambda rows: similar_names(run, visible(rows), mentions))
 
         def ask_known(namespaces: Sequence[str]) -> frozenset[str]:
             from kubetally.query.similar_names import known_namespaces
@@ -173,9 +177,10 @@ class LedgerReports:
 
         return issues_of_no_match(question, rows, ask, ask_known) if snapshot.readable else ()
 
-    def _unknown_shared(self, snapshot: Snapshot, sharing: Sharing) -> Sequence[Issue]:
-        """Issues that name what is shared and no workload has."""
-        if sharing.is_nothing or not snapshot.has_rows:
+    def _unknown_shared(self, snapshot: Snapshot, question: CostQuestion) -> Sequence[Issue]:
+        """Issues that name what is shared and no workload has, for who may see all workloads."""
+        sharing, scope = question.sharing, question.scope
+        if sharing.is_nothing or not snapshot.has_rows or not (scope is None or scope.is_of_accounts):
             return ()
         from kubetally.query.unknown_shared import unknown_shared
 

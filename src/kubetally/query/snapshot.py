@@ -113,7 +113,7 @@ class Snapshot:
         """The known days in a part of the window."""
         return self.known.of(window)
 
-    def hours_asked(self, window: Window, over: Window | None) -> float:
+    def hours_asked(self, window: Window, *, over: Window | None) -> float:
         """Hours of a part of the window, summed over accounts; of a removed one only those of its known days.
 
         over: the part of it that is over.

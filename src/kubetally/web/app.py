@@ -9,6 +9,7 @@ from litestar.response import Response
 from kubetally import logs
 from kubetally.domain.errors import Gone, KubetallyError, NotFound
 from kubetally.domain.window import Clock
+from kubetally.ledger.accounts.token_cache import TokenCache
 from kubetally.ledger.costs.service import ClusterUnreadable, CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.web.connections import Connections
@@ -22,6 +23,7 @@ from kubetally.web.metroculus.routes import PREFIX, metroculus
 from kubetally.web.ops.metrics import HttpMetrics
 from kubetally.web.ops.routes import operations
 from kubetally.web.page.overview import PageGuard, overview
+from kubetally.web.principals import Principals
 from kubetally.web.problems import Failure, Problem
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
@@ -48,12 +50,13 @@ def create_app(
     sign_in: SignIn | None = None,
     proxies: TrustedProxies | None = None,
     ledger: LedgerQueries | None = None,
+    tokens: TokenCache | None = None,
 ) -> InstrumentedApp:
     """The whole service. It closes `service` and `storage` when it stops.
 
     page_window: the default window of `/`. secret_file: of the secret; None if the environment has it. storage: its
     problems are shown by `/readyz` and `/metrics`. sign_in: exchanges links; by default one of `secret` and `clock`.
-    ledger: answers questions about it; without it there is no native API.
+    ledger: answers questions about it; without it there is no native API. tokens: that open it, beside the secret.
 
     Raises: ValueError, for a weak secret.
     """
@@ -74,14 +77,14 @@ def create_app(
                 service, guard, clock, default_window=page_window, costs_path=PREFIX + COSTS, secret_file=secret_file
             ),
             sign_in_page(guard.sign_in, proxies),
-            *([] if native is None else [native_api(native, required_secret)]),
+            *([] if native is None else [native_api(native, Principals(required_secret, tokens))]),
             openapi_json,
             swagger,
             style_css,
         ],
         exception_handlers={Exception: as_problem, HTTPException: as_problem},
         openapi_config=openapi_config(),
-        on_shutdown=[service.close, *([] if storage is None else [storage.close])],
+        on_shutdown=[closed.close for closed in (service, tokens, storage) if closed is not None],
         logging_config=None,
         debug=False,
     )

@@ -1,7 +1,7 @@
 """`/docs` and `/openapi.json`: the API for people and for programs. The page loads nothing from elsewhere."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litestar import Litestar, Request, Router, get
@@ -30,7 +30,10 @@ def openapi_config() -> OpenAPIConfig:
             security_schemes={
                 "Secret": SecurityScheme(
                     type="apiKey", name="Secret", security_scheme_in="header", description="The secret of the service."
-                )
+                ),
+                "Token": SecurityScheme(
+                    type="http", scheme="bearer", description="A token; it opens what its role and its filter show."
+                ),
             }
         ),
         openapi_router=Router("/docs", route_handlers=[], include_in_schema=False),
@@ -132,7 +135,7 @@ def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
         f"<tr><td>{text(status)}</td><td>{text(answer['description'])}</td><td>{_content(answer)}</td></tr>"
         for status, answer in sorted(operation["responses"].items())
     )
-    header = "<p>Needs the header <code>Secret</code>.</p>" if operation.get("security") else ""
+    header = _credentials([name for scheme in operation.get("security", ()) for name in scheme])
     return (
         f"<section><h2><code>{text(verb.upper())} {text(path)}</code></h2><p>{text(operation['summary'])}</p>"
         f"<p>{text(operation.get('description', ''))}</p>{header}"
@@ -156,6 +159,14 @@ def _named_type(name: str, schema: dict[str, Any]) -> str:
         f'<section id="{text(name)}"><h3>{text(name)}</h3><p>{text(schema.get("description", ""))}</p>'
         f"{_table(rows)}</section>"
     )
+
+
+def _credentials(schemes: Sequence[str]) -> str:
+    """Which credentials an operation takes."""
+    if not schemes:
+        return ""
+    token = " or a token as <code>Authorization: Bearer</code>" if "Token" in schemes else ""
+    return f"<p>Needs the header <code>Secret</code>{token}.</p>"
 
 
 def _table(rows: str) -> str:

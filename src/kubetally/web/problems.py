@@ -7,7 +7,16 @@ from typing import Final, Self
 from litestar.response import Response
 
 from kubetally.cache import GivenUp
-from kubetally.domain.errors import BalanceError, Gone, KubetallyError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.errors import (
+    BalanceError,
+    Forbidden,
+    Gone,
+    KubetallyError,
+    NotFound,
+    RequestError,
+    SourceError,
+    StoreError,
+)
 from kubetally.ledger.costs.service import Overloaded
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -17,6 +26,7 @@ FAMILIES: Final[tuple[tuple[type[KubetallyError], int], ...]] = (
     (GivenUp, 503),
     (Gone, 410),
     (NotFound, 404),
+    (Forbidden, 403),
     (RequestError, 400),
     (SourceError, 424),
     (StoreError, 503),

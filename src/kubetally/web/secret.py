@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from litestar.types import HTTPScope, Scope
 
@@ -24,7 +24,7 @@ class Secret:
 
     def check(self, scope: Scope) -> Failure | None:
         """The failure of a request without the header `Secret` or with a wrong one, else None."""
-        sent = b",".join(_all(scope["headers"], b"secret"))
+        sent = b",".join(all_headers(scope["headers"], b"secret"))
         if not sent.strip():
             return Failure(401)
         if self._matches(sent):
@@ -35,7 +35,7 @@ class Secret:
     def is_sent(self, scope: HTTPScope) -> bool:
         """Whether a request has the secret as password or header."""
         headers = scope["headers"]
-        sent = [*_all(headers, b"secret"), *map(_password, _all(headers, b"authorization"))]
+        sent = [*all_headers(headers, b"secret"), *map(_password, all_headers(headers, b"authorization"))]
         if any(map(self._matches, sent)):
             return True
         if any(sent):
@@ -46,7 +46,8 @@ class Secret:
         return hmac.compare_digest(self._secret, sent.strip())
 
 
-def _all(headers: Headers, name: bytes) -> Sequence[bytes]:
+def all_headers(headers: Headers, name: bytes) -> list[bytes]:
+    """The values of all headers of a name in small letters."""
     return [value for key, value in headers if key == name]
 
 

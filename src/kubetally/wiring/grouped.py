@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.compare import Comparison
 from kubetally.domain.fleet import Failed
@@ -13,11 +12,11 @@ from kubetally.domain.live_costs import LiveCosts
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.report import CostReport
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.costs.cost_reader import CostSubject, subjects_by_id
+from kubetally.ledger.costs.cost_reader import subjects_by_id
 from kubetally.ledger.ports.clusters import AnyCluster
 from kubetally.ledger.stores import Ledger
 from kubetally.query.explain import Explainer
-from kubetally.query.joined import JoinedCluster, JoinedReader
+from kubetally.query.joined import JoinedReader, joined_clusters
 from kubetally.query.joined_report import get_joined_report
 from kubetally.query.reader import LedgerReader
 from kubetally.query.reports import LedgerReports
@@ -65,7 +64,9 @@ async def get_grouped_costs(
             chosen = {id_: by_id[id_] for id_ in ids}
             return await costs.ask_missing_of_all(chosen, stored, question.window, done=done, as_of=as_of)
 
-        joined = _joined(by_id, ledger, with_removed=with_removed)
+        listed = [] if ledger is None else ledger.accounts.listed()
+        have_accounts = {id_: subject.account is not None for id_, subject in by_id.items()}
+        joined = joined_clusters(have_accounts, listed, with_removed=with_removed)
         with JoinedReader(joined, ledger, open_engine, _encode, clock) as reader:
             report, failed = await get_joined_report(reader, questions, compute, ask)
             return GroupedCosts(report, failed, reader.labels())
@@ -79,17 +80,6 @@ def open_explainer(settings: Settings) -> Iterator[tuple[Ledger, Explainer]]:
 
     with open_ledger(settings) as ledger, LedgerReader(ledger, query_engine(settings)) as reader:
         yield ledger, Explainer(reader, day_requests)
-
-
-def _joined(subjects: Mapping[str, CostSubject], ledger: Ledger | None, *, with_removed: bool) -> list[JoinedCluster]:
-    """The clusters with the names and organizations of their accounts. with_removed: removed accounts, too."""
-    listed = {} if ledger is None else {account.id: account for account in ledger.accounts.listed()}
-    named = ((listed.get(id_) or ListedAccount(id_, id_, ""), subject) for id_, subject in subjects.items())
-    removed = [account for account in listed.values() if with_removed and account.removed_at is not None]
-    return [
-        *(JoinedCluster(account, has_account=subject.account is not None) for account, subject in named),
-        *map(JoinedCluster, removed),
-    ]
 
 
 def _encode(days: Sequence[CollectedDay]) -> list[Any]:

@@ -10,6 +10,7 @@ from kubetally.domain.service_secret import ServiceSecret
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.accounts.snapshot import StoredSnapshot
+from kubetally.ledger.accounts.token_cache import TokenCache
 from kubetally.ledger.costs.calculations import calculations
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
@@ -35,7 +36,7 @@ from kubetally.wiring.queries import query_engine
 from kubetally.wiring.sources import source_opener
 
 check_port = check_address
-_DATABASE_THREADS, _LAKE_THREADS, _INTERPRETERS = 4, 2, 2
+_DATABASE_THREADS, _LAKE_THREADS, _TOKEN_THREADS, _INTERPRETERS = 4, 2, 2, 2
 _ANSWER_SECONDS = 4.0  # of the database; after that a thread that hangs is free again, and reconnects
 
 
@@ -77,6 +78,7 @@ def run_service(
     with (
         open_service(settings, clock, collector=collector) as (ledger, service, storage),
         LedgerReader(ledger, query_engine(settings)) as reader,
+        ThreadPoolExecutor(_TOKEN_THREADS, "tokens") as token_threads,
     ):
         app = create_app(
             service,
@@ -89,6 +91,7 @@ def run_service(
             sign_in=SignIn(secret.text, SystemClock()),  # links are made by the clock of the machine
             proxies=proxies,
             ledger=LedgerAnswers(reader, day_requests),
+            tokens=TokenCache(ledger.tokens, SystemClock(), executor=token_threads),
         )
         limits, count = ConnectionLimits(per_address=settings.connections_per_address), len(ledger.accounts.places())
 

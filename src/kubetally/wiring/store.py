@@ -7,7 +7,7 @@ from kubetally.domain.errors import unusable_setting
 from kubetally.ledger.accounts.lookup import list_clusters
 from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.settings import Settings
-from kubetally.store.meta import keys
+from kubetally.store.meta import access, keys
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.accounts import open_accounts as open_sql_accounts
 from kubetally.store.meta.engine import default_url
@@ -46,6 +46,13 @@ def open_accounts(settings: Settings) -> Iterator[SqlAccounts]:
         open_sql_accounts(database_url(settings), key_ring, clock=SystemClock()) as accounts,
     ):
         yield accounts
+
+
+@contextmanager
+def open_organizations(settings: Settings) -> Iterator[access.Access]:
+    """Organizations, tokens and the audit log of the database of the settings. Raises as `open_accounts`."""
+    with naming_setting("KUBETALLY_DATABASE_URL"), access.open_access(database_url(settings), SystemClock()) as opened:
+        yield opened
 
 
 def rotate_keys(settings: Settings) -> tuple[int, str]:

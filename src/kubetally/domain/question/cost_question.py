@@ -1,7 +1,7 @@
 """What is asked of the ledger, as understood."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -10,6 +10,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.question.filter import Field, Filter
 from kubetally.domain.question.group import Dimension, parse_group
 from kubetally.domain.question.partial import EVERY_ROW, conditions_of
+from kubetally.domain.question.scope import Scope, both
 from kubetally.domain.question.steps import Step
 from kubetally.domain.window import Window
 
@@ -90,6 +91,7 @@ class CostQuestion:
     top:          the only groups that become rows of their own, None for all.
     has_quantities: whether rows have the hours and the traffic behind their costs, also where these are of some
                   components only, and nothing else of hours, efficiency and waste.
+    scope:        what its filter was limited to for whoever asks; None for everything.
     """
 
     window: Window
@@ -102,6 +104,18 @@ class CostQuestion:
     detail_level: DetailLevel = DetailLevel.SUMMARY
     has_quantities: bool = False
     top: TopCosts | None = None
+    scope: Scope | None = None
+
+    @property
+    def asked_filter(self) -> Filter:
+        """The filter as it was asked, which answers show."""
+        return self.filter if self.scope is None else self.scope.asked
+
+    def limited_to(self, rows: Filter) -> "CostQuestion":
+        """The question for those of its rows that pass another filter too, once."""
+        if rows == EVERY_ROW:
+            return self
+        return replace(self, filter=both(self.filter, rows), scope=Scope(rows, self.filter))
 
     @property
     def splits_components(self) -> bool:

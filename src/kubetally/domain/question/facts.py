@@ -14,7 +14,7 @@ def question_facts(question: CostQuestion) -> dict[str, Any]:
         **window_facts(question.window),
         "group": [dimension.asked for dimension in question.group],
         "step": question.step,
-        "filter": filter_tree(question.filter),
+        "filter": filter_tree(question.asked_filter),
         "idle": question.idle,
         **_sharing_facts(question.sharing),
         "as_of": None if question.as_of is None else rfc3339(question.as_of),

@@ -90,7 +90,7 @@ def _mentions_in(part: Condition) -> Iterator[Mention]:
 
 def without_row(question: CostQuestion, rows: Sequence[CostRow]) -> list[Mention]:
     """The names in the filter that no row of an answer has: all without rows, else those a dimension would show."""
-    mentions = [mention for mention in mentions_of(question.filter) if mention.field not in OF_ACCOUNTS]
+    mentions = [mention for mention in mentions_of(question.asked_filter) if mention.field not in OF_ACCOUNTS]
     if not rows or not mentions:
         return mentions
     if any(row.kind == REST for row in rows):

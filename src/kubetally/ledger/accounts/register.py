@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from kubetally.domain.account import Account, AccountType, AnyAccount, Organization
-from kubetally.domain.errors import RequestError
+from kubetally.domain.errors import NotFound, RequestError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.accounts.currency import change_currency
 from kubetally.ledger.accounts.draft import AccountDraft, apply_draft, check_id, check_name, new_id, unusable_name
@@ -18,7 +18,6 @@ from kubetally.ledger.ports.account_days import CurrencyConflict
 from kubetally.ledger.ports.account_sources import AccountSources
 from kubetally.ledger.ports.accounts import account_exists
 from kubetally.ledger.ports.clusters import AccountCluster
-from kubetally.ledger.ports.organizations import OrganizationNotFound
 from kubetally.ledger.ports.sources import About
 from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run
@@ -47,7 +46,7 @@ class AccountEditor:
 
         organization: its name or id; by default that of the removed account whose id it has, else the default one.
         The source need not run, unless it has to list its clusters.
-        Raises: OrganizationNotFound; RequestError, StoreError; SourceError with the code `address_refused`.
+        Raises: NotFound; RequestError, StoreError; SourceError with the code `address_refused`.
         """
         accounts = self.ledger.accounts
         id_ = new_id() if draft.id is None else check_id(draft.id)
@@ -84,7 +83,7 @@ class AccountEditor:
         if organization is not None:
             return accounts.organization(organization)
         if removed is not None:
-            with suppress(OrganizationNotFound):
+            with suppress(NotFound):
                 return accounts.organization(removed.organization_id)
         return accounts.organization()
 

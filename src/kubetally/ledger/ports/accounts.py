@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
+from kubetally.domain.access import OPERATOR_NAME
 from kubetally.domain.account import (
     DEFAULT_ORGANIZATION,
     Account,
@@ -98,18 +99,21 @@ class NotACluster(NotFound):
 
 
 class Accounts(Protocol):
-    """Accounts. Names are unique among those of an organization that are not removed. Raises StoreError."""
+    """Accounts. Names are unique among those of an organization that are not removed. Raises StoreError.
+
+    by: who makes a change, for the audit log.
+    """
 
     def organization(self, name_or_id: str = DEFAULT_ORGANIZATION) -> Organization:
         """See `Organizations.find`."""
 
-    def add(self, account: Account) -> Account:
+    def add(self, account: Account, *, by: str = OPERATOR_NAME) -> Account:
         """Store a new account, created now (in whole seconds) unless it has a time. Raises RequestError, NotFound."""
 
-    def add_all(self, accounts: Sequence[Account]) -> list[Account]:
+    def add_all(self, accounts: Sequence[Account], *, by: str = OPERATOR_NAME) -> list[Account]:
         """Store several new accounts, all or none. A removed one may be added again under its id. Raises as `add`."""
 
-    def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
+    def change(self, account_id: str, apply: Callable[[Account], Account], *, by: str = OPERATOR_NAME) -> Account:
         """Replace an account by the result of `apply`, atomically; otherwise as `update`."""
 
     def find(self, name_or_id: str) -> Account:
@@ -133,7 +137,7 @@ class Accounts(Protocol):
     def update(self, account: Account) -> Account:
         """Replace everything but the id, organization and time of creation. Raises AccountNotFound, RequestError."""
 
-    def remove(self, name_or_id: str) -> None:
+    def remove(self, name_or_id: str, *, by: str = OPERATOR_NAME) -> None:
         """Mark an account as deleted and forget its credentials; its history stays, its name is free.
 
         Works without the key of the credentials. Raises AccountNotFound, AmbiguousAccount.

@@ -11,7 +11,7 @@ from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import Collection, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
-from kubetally.domain.damage import LakeBehind
+from kubetally.domain.damage import lake_behind
 from kubetally.domain.errors import Gone
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.savings import SavingsDay
@@ -208,7 +208,7 @@ class Coverage(Protocol):
 
 
 def check_version(lake: Lake, known: int | None) -> None:
-    """Check that the lake has this version of its table of days. Raises: LakeBehind, StoreError."""
+    """Check that the lake has this version of its table of days. Raises: StoreError, StoreError."""
     found = lake.newest_version()
     if known is not None and (found is None or found < known):
-        raise LakeBehind(lake.url, found=found, known=known)
+        raise lake_behind(lake.url, found=found, known=known)

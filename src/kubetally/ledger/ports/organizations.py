@@ -10,14 +10,13 @@ from kubetally.domain.nearest import did_you_mean, nearest
 _MAX_NAMED = 5
 
 
-class OrganizationNotFound(NotFound):
+def organization_not_found(name: str, *, names: Iterable[str] = ()) -> NotFound:
     """No organization that is not removed has this name or id. names: of those that exist."""
-
-    code = "organization_not_found"
-
-    def __init__(self, name: str, *, names: Iterable[str] = ()) -> None:
-        meant = did_you_mean([repr(other) for other in nearest(name, names)])
-        super().__init__(f"there is no organization {name!r}{meant}: `kubetally organizations list` lists all")
+    meant = did_you_mean([repr(other) for other in nearest(name, names)])
+    return NotFound(
+        f"there is no organization {name!r}{meant}: `kubetally organizations list` lists all",
+        code="organization_not_found",
+    )
 
 
 def organization_exists(name: str) -> RequestError:
@@ -46,19 +45,22 @@ def organization_not_empty(name: str, accounts: Sequence[str]) -> RequestError:
 
 
 class Organizations(Protocol):
-    """Organizations. Names are unique among those that are not removed. Raises StoreError."""
+    """Organizations. Names are unique among those that are not removed. Raises StoreError.
+
+    by: who makes a change, for the audit log.
+    """
 
     def find(self, name_or_id: str = DEFAULT_ORGANIZATION) -> Organization:
-        """An organization by its id, else by its name; the default one always exists. Raises OrganizationNotFound."""
+        """An organization by its id, else by its name; the default one always exists. Raises NotFound."""
 
     def all(self) -> list[Organization]:
         """All that are not removed, by name in the order of code points."""
 
-    def add(self, organization: Organization) -> None:
+    def add(self, organization: Organization, *, by: str) -> None:
         """Store a new organization. Raises RequestError, if its name is taken."""
 
-    def rename(self, organization_id: str, *, name: str) -> Organization:
-        """Give an organization another name. Raises OrganizationNotFound; RequestError, if the name is taken."""
+    def rename(self, organization_id: str, *, name: str, by: str) -> Organization:
+        """Give an organization another name. Raises NotFound; RequestError, if the name is taken."""
 
-    def remove(self, organization_id: str) -> None:
-        """Remove an organization, unless it has accounts. Raises OrganizationNotFound, RequestError."""
+    def remove(self, organization_id: str, *, by: str) -> None:
+        """Remove an organization, unless it has accounts. Raises NotFound, RequestError."""

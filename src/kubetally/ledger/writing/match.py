@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 from kubetally import logs
 from kubetally.domain.collection import CoveredDay
-from kubetally.domain.damage import LakeBehind
+from kubetally.domain.damage import lake_behind
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake, StoredIds
 
@@ -36,7 +36,7 @@ class Matched:
 def match_coverage(lake: Lake, coverage: Coverage, now: datetime) -> Matched:
     """Compare all stored days of lake and database, and update the database.
 
-    A day whose file can't be read is left as it is. Raises: LakeBehind, if it is the lake of another database, before
+    A day whose file can't be read is left as it is. Raises: StoreError, if it is the lake of another database, before
     anything is changed; StoreError.
     """
     matched = Matched()
@@ -82,7 +82,7 @@ def _missing(known: Iterable[CoveredDay], stored: StoredIds) -> list[CoveredDay]
 def _check_same_lake(
     lake: Lake, coverage: Coverage, days: Ids[CoveredDay], missing: Ids[CoveredDay], stored: StoredIds
 ) -> None:
-    """Raises LakeBehind, if the lake has nothing that the database knows."""
+    """Raises StoreError, if the lake has nothing that the database knows."""
     with_rows = [day for day in days if day.rows]
     if not with_rows or len(missing) < len(with_rows):
         return
@@ -90,7 +90,7 @@ def _check_same_lake(
     ids = {id_ for _, some in stored.by_key() for id_ in some}
     is_same = bool(coverage.known_ids(ids)) if ids else newest is not None and newest >= known - 1
     if not is_same:
-        raise LakeBehind(lake.url, found=newest, known=known)
+        raise lake_behind(lake.url, found=newest, known=known)
 
 
 def _mark(

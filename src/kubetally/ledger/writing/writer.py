@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kubetally import logs
-from kubetally.domain.damage import FileDamage, LakeBehind
+from kubetally.domain.damage import FileDamage, lake_behind
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.coverage import Coverage
@@ -79,7 +79,7 @@ class LakeWriter:
     def recover(self) -> None:
         """Resolve the commits of a killed writer, and match lake and database if they may differ.
 
-        Raises: AnotherWriter, LakeBehind, StoreError.
+        Raises: AnotherWriter, StoreError, StoreError.
         """
         is_torn = self.lake.is_torn()
         if self.coverage.pending() or is_torn:
@@ -91,7 +91,7 @@ class LakeWriter:
                 self.match()
 
     def match(self) -> Matched:
-        """Update the database to what the lake stores; call within `hold_lease`. Raises LakeBehind, StoreError."""
+        """Update the database to what the lake stores; call within `hold_lease`. Raises StoreError, StoreError."""
         version = self.lake.newest_version()
         self._forget_log_files()
         matched = match_coverage(self.lake, self.coverage, self.clock.now())
@@ -101,12 +101,12 @@ class LakeWriter:
     def _may_differ(self) -> bool:
         """Whether the lake is older than the database, or has newer commits that the database does not know.
 
-        Raises: LakeBehind, if there is no lake.
+        Raises: StoreError, if there is no lake.
         """
         known, newest = self.coverage.last_version(), self.lake.newest_version()
         if newest is None:
             if known is not None:
-                raise LakeBehind(self.lake.url, found=newest, known=known)
+                raise lake_behind(self.lake.url, found=newest, known=known)
             return False
         if known is not None and newest < known:
             return True

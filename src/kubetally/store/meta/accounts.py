@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from kubetally.domain.access import OPERATOR_NAME
 from kubetally.domain.account import (
     DEFAULT_ORGANIZATION,
     Account,
@@ -18,6 +19,7 @@ from kubetally.domain.account import (
     ListedAccount,
     Organization,
 )
+from kubetally.domain.audit import Subject
 from kubetally.domain.errors import StoreError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Clock
@@ -27,6 +29,8 @@ from kubetally.ledger.ports.accounts import (
     account_exists,
     account_id_taken,
 )
+from kubetally.store.meta.account_audit import fields_after, fields_of
+from kubetally.store.meta.audit import Change, note
 from kubetally.store.meta.engine import WAIT_SECONDS, SqlStore, shown
 from kubetally.store.meta.faults import does_not_fit, refused, translated
 from kubetally.store.meta.instants import from_seconds, to_seconds
@@ -83,10 +87,10 @@ class SqlAccounts(SqlStore):
         with self._reads() as connection:
             return find_organization(connection, name_or_id)
 
-    def add(self, account: Account) -> Account:
-        return self.add_all([account])[0]
+    def add(self, account: Account, *, by: str = OPERATOR_NAME) -> Account:
+        return self.add_all([account], by=by)[0]
 
-    def add_all(self, accounts: Sequence[Account]) -> list[Account]:
+    def add_all(self, accounts: Sequence[Account], *, by: str = OPERATOR_NAME) -> list[Account]:
         now = self._clock.now()
         rows = [
             {
@@ -103,7 +107,7 @@ class SqlAccounts(SqlStore):
             with self._writes() as connection:
                 for organization_id in sorted({row["organization_id"] for row in rows}):
                     lock_organization(connection, organization_id)  # nobody removes it meanwhile
-                for account, row in zip(accounts, rows, strict=True):  # noqa: B007  (the one that clashes is explained)
+                for account, row in zip(accounts, rows, strict=True):
                     removed = connection.execute(_by_id(row["id"])).first()
                     if removed is None:
                         connection.execute(insert(ACCOUNTS).values(row))
@@ -111,6 +115,7 @@ class SqlAccounts(SqlStore):
                         connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == row["id"]).values(row))
                     else:
                         raise account_id_taken(row["id"], name=removed.name)
+                    note(connection, self._change(account, by), after=fields_of(account))
         except _Clash as clash:
             self._explain(account)
             raise clash.meaning from clash.__cause__
@@ -169,14 +174,14 @@ class SqlAccounts(SqlStore):
         return sorted(accounts, key=lambda account: (account.name, account.deleted_at, account.id))
 
     def listed(self) -> list[ListedAccount]:
-        question = select(ACCOUNTS.c.id, ACCOUNTS.c.name, ORGANIZATIONS.c.name, ACCOUNTS.c.deleted_at).join(
-            ORGANIZATIONS, ORGANIZATIONS.c.id == ACCOUNTS.c.organization_id
-        )
+        question = select(
+            ACCOUNTS.c.id, ACCOUNTS.c.name, ORGANIZATIONS.c.name, ACCOUNTS.c.deleted_at, ORGANIZATIONS.c.id
+        ).join(ORGANIZATIONS, ORGANIZATIONS.c.id == ACCOUNTS.c.organization_id)
         with self._reads() as connection:
             rows = connection.execute(question).all()
         accounts = [
-            ListedAccount(id_, name, organization, from_seconds(deleted_at) if deleted_at else None)
-            for id_, name, organization, deleted_at in rows
+            ListedAccount(id_, name, organization, from_seconds(deleted_at) if deleted_at else None, organization_id)
+            for id_, name, organization, deleted_at, organization_id in rows
         ]
         return sorted(accounts, key=lambda account: account.id)
 
@@ -188,7 +193,7 @@ class SqlAccounts(SqlStore):
 
         return self.change(account.id, apply)
 
-    def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
+    def change(self, account_id: str, apply: Callable[[Account], Account], *, by: str = OPERATOR_NAME) -> Account:
         changed: Account | None = None
         try:
             with self._writes() as connection:
@@ -197,16 +202,20 @@ class SqlAccounts(SqlStore):
                 row = connection.execute(_living(account_id)).first()
                 if row is None:
                     raise AccountNotFound(account_id)
-                changed = apply(self._account(row))
+                stored = self._account(row)
+                changed = apply(stored)
                 columns = self._columns(changed)
                 connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == account_id).values(columns))
+                note(
+                    connection, self._change(stored, by), before=fields_of(stored), after=fields_after(stored, changed)
+                )
                 return changed
         except _Clash as clash:
             if changed is not None:
                 self._explain(changed)
             raise clash.meaning from clash.__cause__
 
-    def remove(self, name_or_id: str) -> None:
+    def remove(self, name_or_id: str, *, by: str = OPERATOR_NAME) -> None:
         with self._writes() as connection:
             row = _found(connection, name_or_id)
             # Of two that had one name and were removed within a second, the later gets the next second.
@@ -221,6 +230,11 @@ class SqlAccounts(SqlStore):
                 .where(ACCOUNTS.c.id == row.id, ACCOUNTS.c.deleted_at == 0)
                 .values(deleted_at=deleted_at, credentials=None)
             )
+            account = self._account(row)
+            note(connection, self._change(account, by), before=fields_of(account))
+
+    def _change(self, account: Account, by: str) -> Change:
+        return Change(self._clock.now(), by, account.organization_id, Subject.ACCOUNT, account.id)
 
     def rotate(self) -> int:
         """Encrypt all credentials again with the first key; returns how many. Raises WrongKey, StoreError."""

@@ -8,12 +8,15 @@ from sqlalchemy import Engine
 
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.account_days import AccountDays
+from kubetally.ledger.ports.audit import Audit
 from kubetally.ledger.ports.coverage import Coverage, SavingsDays
 from kubetally.ledger.ports.lake import LogFiles
 from kubetally.ledger.ports.leases import Leases
 from kubetally.ledger.ports.organizations import Organizations
+from kubetally.ledger.ports.tokens import Tokens
 from kubetally.store.meta.account_days import SqlAccountDays
 from kubetally.store.meta.accounts import SqlAccounts
+from kubetally.store.meta.audit import SqlAudit
 from kubetally.store.meta.coverage import SqlCoverage
 from kubetally.store.meta.engine import WAIT_SECONDS, connected_engine
 from kubetally.store.meta.leases import LEASE_SECONDS, SqlLeases
@@ -22,6 +25,7 @@ from kubetally.store.meta.organizations import SqlOrganizations
 from kubetally.store.meta.savings import SqlSavingsDays
 from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.secrets import KeyRing
+from kubetally.store.meta.tokens import SqlTokens
 
 
 class Metadata(NamedTuple):
@@ -34,6 +38,8 @@ class Metadata(NamedTuple):
     log_files: LogFiles
     savings: SavingsDays
     organizations: Organizations
+    tokens: Tokens
+    audit: Audit
 
     @property
     def database(self) -> str:
@@ -69,6 +75,8 @@ def open_meta(
             SqlLogFiles(engine),
             SqlSavingsDays(engine),
             SqlOrganizations(engine, clock),
+            SqlTokens(engine, clock),
+            SqlAudit(engine),
         )
 
 

@@ -79,6 +79,41 @@ ACCOUNTS = Table(
 )
 """A cloud account. `credentials` is encrypted JSON, null where there are none; a deleted account has none."""
 
+TOKENS = Table(
+    "token",
+    METADATA,
+    Column("id", CHAR(36), primary_key=True),
+    Column("organization_id", CHAR(36), ForeignKey("organization.id", name="fk_token_organization"), nullable=False),
+    Column("digest", CHAR(64), nullable=False),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("filter", Text, nullable=False),
+    Column("owner", String(NAME_LENGTH), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    UniqueConstraint("digest", name="uq_token_digest"),
+)
+"""A token of an organization. `digest`: the SHA-256 of its text, in hexadecimal digits. Instants are microseconds."""
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", CHAR(36), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("organization_id", CHAR(36), nullable=False),
+    Column("who", String(NAME_LENGTH), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("subject", String(16), nullable=False),
+    Column("subject_id", CHAR(36), nullable=False),
+    Column("before_text", Text, nullable=False),
+    Column("after_text", Text, nullable=False),
+    Index("ix_audit_organization", "organization_id", "at"),
+    Index("ix_audit_at", "at"),
+)
+"""A change, as `domain.audit.AuditEntry` describes it; `before_text` and `after_text` are JSON, `at` microseconds."""
+
 COLLECTIONS = Table(
     "collections",
     METADATA,

@@ -5,6 +5,7 @@ from litestar.response import Response
 
 from kubetally.domain.asset_report import AssetReport, AssetRow
 from kubetally.present.asset_report import Assets, assets_body
+from kubetally.web.principals import principal_of
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import ArrangedRows, View
@@ -24,7 +25,7 @@ def assets_endpoint(api: NativeApi) -> HTTPRouteHandler:
     )
     async def assets(request: AnyRequest) -> Response[bytes]:
         question, page = parse_assets(request.scope["query_string"], api.clock.now())
-        return await pages.respond(question, page, request.headers.get("if-none-match"))
+        return await pages.respond(principal_of(request), question, page, request.headers.get("if-none-match"))
 
     return assets
 

@@ -5,6 +5,7 @@ from litestar.response import Response
 
 from kubetally.domain.balance import BalanceReport, BalanceRow
 from kubetally.present.balance_report import Balance, balance_body
+from kubetally.web.principals import principal_of
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import ArrangedRows, View
@@ -24,7 +25,7 @@ def balance_endpoint(api: NativeApi) -> HTTPRouteHandler:
     )
     async def balance(request: AnyRequest) -> Response[bytes]:
         question, page = parse_balance(request.scope["query_string"], api.clock.now())
-        return await pages.respond(question, page, request.headers.get("if-none-match"))
+        return await pages.respond(principal_of(request), question, page, request.headers.get("if-none-match"))
 
     return balance
 

@@ -5,6 +5,7 @@ from litestar.response import Response
 
 from kubetally.domain.compare import ComparedRow, Comparison, arrange_comparison
 from kubetally.present.comparison_report import ChangeReport, comparison_body
+from kubetally.web.principals import principal_of
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import ArrangedRows, View
@@ -24,7 +25,7 @@ def compare_endpoint(api: NativeApi) -> HTTPRouteHandler:
     )
     async def compare(request: AnyRequest) -> Response[bytes]:
         question, page = parse_compare(request.scope["query_string"], api.clock.now())
-        return await pages.respond(question, page, request.headers.get("if-none-match"))
+        return await pages.respond(principal_of(request), question, page, request.headers.get("if-none-match"))
 
     return compare
 

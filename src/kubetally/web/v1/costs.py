@@ -6,6 +6,7 @@ from litestar.response import Response
 from kubetally.domain.question.arrange import arrange_report
 from kubetally.domain.report import CostReport, CostRow
 from kubetally.present.cost_report import Report, report_body
+from kubetally.web.principals import principal_of
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import ArrangedRows, View
@@ -25,7 +26,7 @@ def costs_endpoint(api: NativeApi) -> HTTPRouteHandler:
     )
     async def costs(request: AnyRequest) -> Response[bytes]:
         question, page = parse_costs(request.scope["query_string"], api.clock.now())
-        return await pages.respond(question, page, request.headers.get("if-none-match"))
+        return await pages.respond(principal_of(request), question, page, request.headers.get("if-none-match"))
 
     return costs
 

@@ -5,6 +5,7 @@ from litestar.response import Response
 
 from kubetally.domain.account_report import AccountDay, CoverageReport
 from kubetally.present.account_report import AccountDays, coverage_body
+from kubetally.web.principals import principal_of
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import ArrangedRows, View
@@ -24,7 +25,7 @@ def coverage_endpoint(api: NativeApi) -> HTTPRouteHandler:
     )
     async def coverage(request: AnyRequest) -> Response[bytes]:
         question, page = parse_accounts(request.scope["query_string"], api.clock.now())
-        return await pages.respond(question, page, request.headers.get("if-none-match"))
+        return await pages.respond(principal_of(request), question, page, request.headers.get("if-none-match"))
 
     return coverage
 

@@ -28,7 +28,8 @@ _Row = TypeVar("_Row")
 _THREADS: Final = 4
 _MEANINGS: Final = {
     400: "A parameter is unknown or invalid; the problem names it.",
-    401: "The secret is missing or wrong.",
+    401: "The secret or the token is missing, wrong, expired or revoked.",
+    403: "The token does not allow this.",
     410: "The history of `as_of` has expired, or the answer of `cursor` is gone.",
     414: "The query is too long.",
     429: "Too many wrong secrets came from this address.",

@@ -13,7 +13,7 @@ from kubetally.web.v1.query_string import InvalidParameter
 
 PROBLEM_JSON: Final = "application/problem+json"
 _DETAILS: Final = {
-    401: "send the secret of the service in the header `Secret`",
+    401: "send a token as `Authorization: Bearer TOKEN`, or the secret of the service in the header `Secret`",
     404: "there is nothing at this address: /docs lists what there is",
     405: "only GET is allowed here",
     414: f"the query is longer than {LONGEST_QUERY:,} bytes: shorten the filter, or ask in parts",
@@ -22,6 +22,7 @@ _DETAILS: Final = {
 }
 
 
+_HEADERS: Final = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": "GET, HEAD, OPTIONS"}}
 _PARAMETERS: Final = {"unlike_currencies": "filter", HistoryGone.code: "as_of", "pages_gone": "cursor"}
 
 
@@ -38,7 +39,7 @@ class ProblemDetails(Struct, forbid_unknown_fields=True):
 
 def problem_of(failure: Failure) -> Problem:
     """The response to a failure: type, title, status, what is wrong and what to do, code, and the wrong parameter."""
-    status = 401 if failure.status == 403 else failure.status  # a wrong secret is like none
+    status = 401 if failure.status == 403 and failure.error is None else failure.status  # a wrong secret is like none
     body = ProblemDetails("about:blank", HTTPStatus(status).phrase, status)
     if failure.error is not None:
         # What went wrong inside is for the log; what is wrong with the request is for its caller.
@@ -48,7 +49,7 @@ def problem_of(failure: Failure) -> Problem:
             body.parameter = parameter
     elif status in _DETAILS:
         body.detail = _DETAILS[status]
-    headers = failure.headers | ({"Allow": "GET, HEAD, OPTIONS"} if status == 405 else {})
+    headers = failure.headers | _HEADERS.get(status, {})
     return Problem(status, msgspec.json.encode(body), PROBLEM_JSON, headers)
 
 

@@ -6,6 +6,7 @@ from litestar.response import Response
 from kubetally.domain.explanation import Explanation
 from kubetally.present.cost_report import Shown
 from kubetally.present.explanation_report import ExplanationReport, explanation_body
+from kubetally.web.principals import principal_of
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import ArrangedRows, View
@@ -27,7 +28,7 @@ def explain_endpoint(api: NativeApi) -> HTTPRouteHandler:
     )
     async def explain(request: AnyRequest) -> Response[bytes]:
         question, page = parse_explain(request.scope["query_string"], api.clock.now())
-        return await pages.respond(question, page, request.headers.get("if-none-match"))
+        return await pages.respond(principal_of(request), question, page, request.headers.get("if-none-match"))
 
     return explain
 

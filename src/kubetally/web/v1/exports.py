@@ -12,6 +12,7 @@ from litestar.response import Stream
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.question.cost_question import ExportFormat
 from kubetally.domain.question.facts import window_facts
+from kubetally.web.principals import principal_of
 from kubetally.web.problems import NO_STORE
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, file_endpoint
 from kubetally.web.v1.file_stream import FileStream, FileStreams
@@ -45,7 +46,7 @@ def exports_endpoint(api: NativeApi) -> HTTPRouteHandler:
         query = request.scope["query_string"]
         question, page, format_ = parse_export(query, api.clock.now())
         issues = list[Issue]()
-        pieces = api.ledger.export(question, page.order, page.top, format_, issues.extend)
+        pieces = api.ledger.export(principal_of(request), question, page.order, page.top, format_, issues.extend)
         stream = await streams.open(pieces)  # errors of the question come before the status is sent
         name = f"costs-{question.window.start:%Y-%m-%d}-{question.window.end:%Y-%m-%d}.{format_}"
         headers = NO_STORE | {"Content-Disposition": f'attachment; filename="{name}"', ISSUES: _header(issues, query)}

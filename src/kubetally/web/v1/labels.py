@@ -5,6 +5,7 @@ from litestar.response import Response
 
 from kubetally.domain.report import LabelCost, LabelReport
 from kubetally.present.cost_report import Labels, labels_body
+from kubetally.web.principals import principal_of
 from kubetally.web.v1.endpoint import AnyRequest, NativeApi, endpoint
 from kubetally.web.v1.page_parameters import Page
 from kubetally.web.v1.pages import ArrangedRows, View
@@ -18,7 +19,7 @@ def labels_endpoint(api: NativeApi) -> HTTPRouteHandler:
     @endpoint("/labels", LABELS, Labels, summary="Keys of labels, with the rows that have them and their cost")
     async def labels(request: AnyRequest) -> Response[bytes]:
         question, page = parse_labels(request.scope["query_string"], api.clock.now())
-        return await pages.respond(question, page, request.headers.get("if-none-match"))
+        return await pages.respond(principal_of(request), question, page, request.headers.get("if-none-match"))
 
     return labels
 

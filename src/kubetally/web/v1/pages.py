@@ -8,6 +8,7 @@ import msgspec
 from litestar.response import Response
 
 from kubetally.cache import AsyncCache, Prepared, digest_of
+from kubetally.domain.access import Principal
 from kubetally.domain.account_report import AccountsReport, CoverageReport
 from kubetally.domain.asset_report import AssetQuestion, AssetReport
 from kubetally.domain.balance import BalanceReport
@@ -30,32 +31,33 @@ from kubetally.web.v1.query_string import InvalidParameter
 class LedgerQueries(Protocol):
     """Prepares answers about the ledger. All calls block. Raises RequestError, StoreError, HistoryGone."""
 
-    def costs(self, question: CostQuestion) -> Prepared[CostReport]:
+    def costs(self, principal: Principal, question: CostQuestion) -> Prepared[CostReport]:
         """What accounts cost, rows in no order."""
 
-    def clusters(self, question: CostQuestion) -> Prepared[AccountsReport]:
+    def clusters(self, principal: Principal, question: CostQuestion) -> Prepared[AccountsReport]:
         """What is known of the accounts; of the question only window and filter count."""
 
-    def coverage(self, question: CostQuestion) -> Prepared[CoverageReport]:
+    def coverage(self, principal: Principal, question: CostQuestion) -> Prepared[CoverageReport]:
         """What is known of each day of the accounts."""
 
-    def assets(self, question: AssetQuestion) -> Prepared[AssetReport]:
+    def assets(self, principal: Principal, question: AssetQuestion) -> Prepared[AssetReport]:
         """What assets cost, highest cost first."""
 
-    def balance(self, question: CostQuestion) -> Prepared[BalanceReport]:
+    def balance(self, principal: Principal, question: CostQuestion) -> Prepared[BalanceReport]:
         """Bill and use against each other, in each step of the window."""
 
-    def compare(self, question: CompareQuestion) -> Prepared[Comparison]:
+    def compare(self, principal: Principal, question: CompareQuestion) -> Prepared[Comparison]:
         """What changed between two periods, rows in no order."""
 
-    def explain(self, question: CostQuestion) -> Prepared[Explanation]:
+    def explain(self, principal: Principal, question: CostQuestion) -> Prepared[Explanation]:
         """How all that passes the filter of a question came about."""
 
-    def labels(self, question: CostQuestion) -> Prepared[LabelReport]:
+    def labels(self, principal: Principal, question: CostQuestion) -> Prepared[LabelReport]:
         """The keys of labels with their cost."""
 
     def export(
         self,
+        principal: Principal,
         question: CostQuestion,
         order: Sequence[Order],
         top: int | None,
@@ -105,7 +107,7 @@ class View(Generic[_Question, _Report, _Row]):
     """How one kind of question is answered. arrange: the rows of a report in order. body: of one page."""
 
     name: str
-    prepare: Callable[[_Question], Prepared[_Report]]
+    prepare: Callable[[Principal, _Question], Prepared[_Report]]
     arrange: Callable[[_Report, Page], ArrangedRows[_Row]]
     body: Callable[[_Report, Shown[_Row]], object]
 
@@ -120,6 +122,7 @@ class _Answer(Generic[_Report, _Row]):
 class _Which(Generic[_Question]):
     """Which page of which answer. cursor: its own; key: of the answer among those of all questions."""
 
+    principal: Principal
     question: _Question
     page: Page
     cursor: Cursor
@@ -152,8 +155,8 @@ def _rows_of(answer: _Answer[Any, Any]) -> int:
 class Pages(Generic[_Question, _Report, _Row]):
     """Answers questions page by page. version: of the program, whose bodies another version may write otherwise.
 
-    Answers are kept by question and state of the ledger: whoever asks the same meanwhile, or for a further page, has
-    them without a query.
+    Answers are kept by question, by what who asks may see, and by state of the ledger: whoever asks the same meanwhile,
+    or for a further page, has them without a query.
     """
 
     def __init__(
@@ -163,19 +166,24 @@ class Pages(Generic[_Question, _Report, _Row]):
         self._answers: AsyncCache[str, _Answer[_Report, _Row]] = kept.answers
         self._bodies = kept.bodies
 
-    async def respond(self, question: _Question, page: Page, if_none_match: str | None) -> Response[bytes]:
-        """The page, or that the client has it. Raises InvalidParameter, PagesGone, RequestError, StoreError."""
-        of_question = digest_of(self._version, self._view.name, question, page.order, page.top)
+    async def respond(
+        self, principal: Principal, question: _Question, page: Page, if_none_match: str | None
+    ) -> Response[bytes]:
+        """The page, or that the client has it.
+
+        Raises: InvalidParameter, PagesGone, RequestError, Forbidden, StoreError.
+        """
+        of_question = digest_of(self._version, self._view.name, principal.scope, question, page.order, page.top)
         cursor, prepared = page.cursor, None
         if cursor is not None and cursor.question != of_question:
             raise InvalidParameter("cursor", "the cursor is of another question: send the same parameters with it")
         # A cursor can be forged: what is kept is found by the question as asked, never by the text of a cursor alone.
         if cursor is None or self._answers.peek(digest_of(of_question, cursor.answer)) is None:
-            prepared = await self._calculate(0, self._view.prepare, question)
+            prepared = await self._calculate(0, self._view.prepare, principal, question)
             if cursor is not None and cursor.answer != prepared.digest:
                 raise PagesGone
             cursor = cursor or Cursor(prepared.digest, of_question, 0)
-        which = _Which(question, page, cursor, digest_of(of_question, cursor.answer))
+        which = _Which(principal, question, page, cursor, digest_of(of_question, cursor.answer))
         tag = digest_of(which.key, cursor.offset, page.limit)
         if is_known(tag, if_none_match=if_none_match):
             return not_modified(tag)
@@ -187,7 +195,7 @@ class Pages(Generic[_Question, _Report, _Row]):
 
     async def _answer(self, which: _Which[_Question], prepared: Prepared[_Report] | None) -> _Answer[_Report, _Row]:
         if prepared is None:  # the answer of a cursor was forgotten at this very moment
-            prepared = await self._calculate(0, self._view.prepare, which.question)
+            prepared = await self._calculate(0, self._view.prepare, which.principal, which.question)
             if prepared.digest != which.cursor.answer:
                 raise PagesGone
         return await self._calculate(0, self._arrange, prepared, which.page)

@@ -1,13 +1,11 @@
-"""The routes of the native API. All read the lake only, and take the operator's secret."""
-
-from typing import Any
+"""The routes of the native API. All read the lake only, and show what a token, or the operator's secret, opens."""
 
 from litestar import Router
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from kubetally.web.documentation import NATIVE
-from kubetally.web.secret import Secret
+from kubetally.web.principals import AnyConnection, Principals, keep_principal
+from kubetally.web.problems import Failure
 from kubetally.web.v1.assets import assets_endpoint
 from kubetally.web.v1.balance import balance_endpoint
 from kubetally.web.v1.clusters import clusters_endpoint
@@ -21,13 +19,15 @@ from kubetally.web.v1.exports import exports_endpoint
 from kubetally.web.v1.labels import labels_endpoint
 
 
-def native_api(api: NativeApi, secret: Secret) -> Router:
+def native_api(api: NativeApi, principals: Principals) -> Router:
     """The routes, all under `NATIVE`."""
 
-    def require(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        """Raises Problem, without the secret."""
-        if (failure := secret.check(connection.scope)) is not None:
-            raise problem_of(failure)
+    async def require(connection: AnyConnection, _: BaseRouteHandler) -> None:
+        """Note who asks. Raises Problem, if nobody is known; StoreError."""
+        found = await principals.find(connection.scope)
+        if isinstance(found, Failure):
+            raise problem_of(found)
+        keep_principal(connection, found)
 
     return Router(
         NATIVE,
@@ -43,6 +43,6 @@ def native_api(api: NativeApi, secret: Secret) -> Router:
             coverage_endpoint(api),
         ],
         guards=[require],
-        security=[{"Secret": []}],
+        security=[{"Secret": []}, {"Token": []}],
         tags=["native API"],
     )

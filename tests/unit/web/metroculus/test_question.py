@@ -61,7 +61,7 @@ def test_every_error_family_has_its_status() -> None:
     }
     assert families - {errors.KubetallyError} <= {family for family, _ in FAMILIES}
     for family in families:
-        assert problem_of(Failure.of(family("what happened"))).status in {400, 404, 410, 424, 500, 503}
+        assert problem_of(Failure.of(family("what happened"))).status in {400, 403, 404, 410, 424, 500, 503}
         assert b"what happened" not in problem_of(Failure.of(family("what happened"))).body
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from kubetally.cache import Prepared
+from kubetally.domain.access import OPERATOR, Principal
 from kubetally.present.cost_report import Shown
 from kubetally.tasks import calculate_here
 from kubetally.web.v1.cursor import read_cursor
@@ -21,7 +22,7 @@ class Counting:
     others: int = 0
     computed: list[int] = field(default_factory=list)
 
-    def prepare(self, question: int) -> Prepared[list[int]]:
+    def prepare(self, _: Principal, question: int) -> Prepared[list[int]]:
         def compute() -> list[int]:
             self.computed.append(question)
             return list(range(question))
@@ -42,7 +43,7 @@ def pages_of(counting: Counting, kept: KeptAnswers) -> Pages[int, list[int], int
 async def all_pages(pages: Pages[int, list[int], int], question: int) -> list[int]:
     rows, page = list[int](), Page((), limit=2)
     while True:
-        body = msgspec.json.decode((await pages.respond(question, page, None)).content)
+        body = msgspec.json.decode((await pages.respond(OPERATOR, question, page, None)).content)
         rows += body["rows"]
         if body["next"] is None:
             return rows
@@ -66,15 +67,15 @@ async def test_page_beyond_the_bound_is_not_kept() -> None:
 async def test_cursor_of_a_question_leads_to_no_answer_of_another() -> None:
     counting, kept = Counting(), KeptAnswers()
     pages, page = pages_of(counting, kept), Page((), limit=2)
-    first = msgspec.json.decode((await pages.respond(5, page, None)).content)
+    first = msgspec.json.decode((await pages.respond(OPERATOR, 5, page, None)).content)
     counting.digest = "y"
-    await pages.respond(6, page, None)
+    await pages.respond(OPERATOR, 6, page, None)
     forged = read_cursor(first["next"])._replace(answer="y")
     counting.digest = "z"
     with pytest.raises(PagesGone):
-        await pages.respond(5, Page((), limit=2, cursor=forged), None)
+        await pages.respond(OPERATOR, 5, Page((), limit=2, cursor=forged), None)
 
 
 async def test_any_answer_is_known_to_a_client_that_says_so() -> None:
     pages = pages_of(Counting(), KeptAnswers())
-    assert (await pages.respond(5, Page(()), "*")).status_code == 304
+    assert (await pages.respond(OPERATOR, 5, Page(()), "*")).status_code == 304

@@ -1,0 +1,77 @@
+"""Tokens kept in memory."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from kubetally.domain.access import Role, Token
+from kubetally.domain.account import Organization
+from kubetally.ledger.accounts.tokens import TokenDraft, add_token
+from kubetally.ledger.ports.tokens import token_not_found
+from tests.served import FixedClock
+
+
+@dataclass
+class TokensInMemory:
+    """The port `Tokens`, and the one organization that `token` makes tokens of."""
+
+    by_digest: dict[str, Token] = field(default_factory=dict)
+    failure: Exception | None = None
+    asked: int = 0
+
+    def add(self, token: Token, *, digest: str) -> None:
+        self.by_digest[digest] = token
+
+    def find(self, digest: str) -> Token | None:
+        self.asked += 1
+        if self.failure is not None:
+            raise self.failure
+        return self.by_digest.get(digest)
+
+    def all(self, organization_id: str | None = None) -> list[Token]:
+        return [token for token in self.by_digest.values() if organization_id in {None, token.organization_id}]
+
+    def revoke(self, id_or_digest: str, *, by: str) -> Token:
+        for digest, token in self.by_digest.items():
+            if id_or_digest in {digest, token.id}:
+                self.by_digest[digest] = replace(token, revoked_at=token.revoked_at or FixedClock().now())
+                return self.by_digest[digest]
+        raise token_not_found()
+
+    def note_use(self, token_id: str, at: datetime) -> None:
+        for digest, token in self.by_digest.items():
+            if token.id == token_id:
+                self.by_digest[digest] = replace(token, last_used_at=at)
+
+    def token(
+        self,
+        organization: Organization,
+        role: Role = Role.VIEWER,
+        *,
+        condition: str = "",
+        expires_in: timedelta | None = None,
+    ) -> str:
+        """The text of a new token."""
+        draft = TokenDraft(role, organization.id, condition, expires_in)
+        return add_token(self, OneOrganization(organization), FixedClock(), draft, owner="test").text
+
+
+@dataclass
+class OneOrganization:
+    """The part of the port `Organizations` that tokens need."""
+
+    organization: Organization
+
+    def find(self, name_or_id: str = "default") -> Organization:
+        return self.organization
+
+    def all(self) -> list[Organization]:
+        return [self.organization]
+
+    def add(self, organization: Organization, *, by: str) -> None:
+        raise NotImplementedError
+
+    def rename(self, organization_id: str, *, name: str, by: str) -> Organization:
+        raise NotImplementedError
+
+    def remove(self, organization_id: str, *, by: str) -> None:
+        raise NotImplementedError
