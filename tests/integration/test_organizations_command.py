@@ -1,10 +1,11 @@
 """`kubetally organizations`, and accounts that belong to them."""
 
-import json
 from pathlib import Path
 
 import pytest
 
+from kubetally.samples.replay import ReplayServer
+from tests.integration.commands import WHOLE
 from tests.integration.test_accounts_command import NOBODY, UUID4, Home
 
 
@@ -38,6 +39,18 @@ def test_accounts_belong_to_the_organization_that_was_named(home: Home) -> None:
     assert "there is no organization 'shpo' (did you mean 'shop'?)" in done.err
 
 
+def test_organizations_of_unlike_currencies_are_asked_for_one_at_a_time(home: Home, replay: ReplayServer) -> None:
+    home.call("organizations", "add", "shop", "--currency", "EUR")
+    home.add("prod", "--url", replay.url_of("aurora"))
+    home.add("shop-prod", "--organization", "shop", "--url", replay.url_of("cygnus"))
+    by = ("costs", *WHOLE, "--by", "organization,cluster")
+    refused = home.call(*by)
+    assert (refused.code, 'with the filter currency:"EUR"' in refused.err) == (2, True)
+    for condition in ('organization:"shop"', 'currency:"EUR"'):
+        done = home.call(*by, "--filter", condition)
+        assert (done.code, "EUR (assumed)" in done.out, "shop-prod" in done.out) == (0, True, True), done.err
+
+
 def test_account_that_is_added_again_keeps_its_organization(home: Home) -> None:
     for name in ("shop", "bank"):
         home.call("organizations", "add", name, "--currency", "EUR")
@@ -61,7 +74,7 @@ def test_account_that_is_added_again_keeps_its_organization(home: Home) -> None:
 def test_organization_is_renamed_and_removed(home: Home) -> None:
     home.call("organizations", "add", "shop")
     renamed = home.call("organizations", "rename", "shop", "store")
-    assert json.loads(renamed.out)["name"] == "store"
+    assert renamed.out == "Renamed organization shop to store.\n"
     account = home.add("prod", "--organization", "store", "--url", NOBODY)
     done = home.call("organizations", "remove", "store")
     assert "organization 'store' has 1 account (prod): remove it first" in done.err

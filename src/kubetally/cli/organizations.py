@@ -81,12 +81,9 @@ def rename(*, organization: NameOrId, name: NewName) -> None:
     from kubetally.wiring.store import open_organizations
 
     with open_organizations(start_up()) as access:
-        print(
-            json.dumps(
-                organization_body(rename_organization(access.organizations, organization, name=name, by=OPERATOR_NAME)),
-                indent=2,
-            )
-        )
+        before = access.organizations.find(organization).name
+        renamed = rename_organization(access.organizations, organization, name=name, by=OPERATOR_NAME)
+    print(f"Renamed organization {before} to {renamed.name}.")
 
 
 @organizations.command()

@@ -35,9 +35,9 @@ def unlike_currencies(*currencies: str) -> RequestError:
     """The error for amounts of these currencies, two or more, that were to be added."""
     *others, last = currencies
     return RequestError(
-        f"{', '.join(others)} and {last} can't be added: ask for clusters of one currency at a time, such as with the "
-        f'filter currency:"{currencies[0]}"; `kubetally accounts update NAME --currency CODE` relabels days of an '
-        "account whose source does not state a currency",
+        f"{', '.join(others)} and {last} can't be added: ask for one currency at a time, with the filter "
+        f'currency:"{currencies[0]}" (`--filter`). Only if an account has a wrong currency, `kubetally accounts update '
+        "NAME --currency CODE` corrects it, unless its source states it",
         code="unlike_currencies",
     )
 

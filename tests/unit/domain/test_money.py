@@ -166,7 +166,9 @@ def test_unlike_currencies_are_never_added() -> None:
     ):
         with raises_code("unlike_currencies", match="EUR and USD can't be added"):
             refuse()
-    assert str(unlike_currencies("EUR", "GBP", "USD")).startswith("EUR, GBP and USD can't be added: ")
+    assert str(unlike_currencies("EUR", "GBP", "USD")).startswith(
+        'EUR, GBP and USD can\'t be added: ask for one currency at a time, with the filter currency:"EUR"'
+    )
 
 
 def test_money_prints_with_six_places() -> None:
