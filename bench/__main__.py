@@ -10,6 +10,7 @@ BENCHES = (
     "decode_and_book",
     "ten_clusters",
     "service",
+    "access",
     "prometheus",
     "lake",
     "export",

@@ -19,6 +19,7 @@ from typing import Any
 
 from bench import fresh
 from bench import lake as bench_lake
+from bench.service import cpu_seconds_of
 from bench.table import Line
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Hours, RatedHours
@@ -299,6 +300,10 @@ class Server:
 
     url: str
     pid: int
+
+    def cpu_seconds(self) -> float:
+        """The CPU time that it used."""
+        return cpu_seconds_of(self.pid)
 
     def peak_mib(self) -> int:
         """The most memory that it ever had."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -53,7 +53,7 @@ def lines(seconds: float = SECONDS) -> list[Line]:
 
     with _running("service") as service, _running("bare") as bare:
         cached = _cached(service, bare)
-        many = _load(service, _REQUEST, CLIENTS, seconds)
+        many = load_of(service, _REQUEST, CLIENTS, seconds)
         answered, questions = asyncio.run(_misses(service.url))
     return [
         *cached,
@@ -83,7 +83,8 @@ def cached_lines() -> list[Line]:
 
 def _cached(service: "Running", bare: "Running") -> list[Line]:
     turns = [
-        (_load(bare, _BARE, 32, _SECONDS_A_TURN), _load(service, _REQUEST, 32, _SECONDS_A_TURN)) for _ in range(_TURNS)
+        (load_of(bare, _BARE, 32, _SECONDS_A_TURN), load_of(service, _REQUEST, 32, _SECONDS_A_TURN))
+        for _ in range(_TURNS)
     ]
     theirs, ours = (median(load.rate for load in loads) for loads in zip(*turns, strict=True))
     bare_cpu, cpu = (median(load.cpu_micros for load in loads) for loads in zip(*turns, strict=True))
@@ -194,7 +195,9 @@ class _Client(asyncio.Protocol):
             self.ended.set_result(None)
 
 
-def _load(server: "Running", request: str, clients: int, seconds: float) -> Load:
+def load_of(server: "Target", request: str, clients: int, seconds: float) -> Load:
+    """What so many clients see that ask a server the same again and again."""
+
     async def ask() -> Load:
         load, there = Load(seconds), urlsplit(server.url)
         loop, until = asyncio.get_running_loop(), time.perf_counter() + seconds
@@ -211,6 +214,14 @@ def _load(server: "Running", request: str, clients: int, seconds: float) -> Load
     return asyncio.run(ask())
 
 
+class Target(Protocol):
+    """A server that is asked."""
+
+    @property
+    def url(self) -> str: ...
+    def cpu_seconds(self) -> float: ...
+
+
 @dataclass
 class Running:
     """A server in a process of its own."""
@@ -219,8 +230,13 @@ class Running:
     url: str
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds_of(self.process.pid)
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """The CPU time that a process used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
