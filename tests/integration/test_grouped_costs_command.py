@@ -150,6 +150,8 @@ def test_two_currencies_are_an_error_unless_one_is_chosen(tmp_path: Path, replay
     done = home.call("costs", *WHOLE, "--by", "cluster", *JSON)
     assert (done.code, "EUR and USD" in done.err, done.out) == (2, True, "")
     for chosen, currency in (('currency:"USD"', "USD"), ('cluster:"euros"', "EUR")):
+        printed = home.call("costs", *WHOLE, "--by", "cluster", "--filter", chosen).out
+        assert printed.startswith("1 cluster by cluster\n")
         body = grouped(*WHOLE, "--by", "cluster", "--filter", chosen, home=home)
         assert (body["currency"], len(body["rows"])) == (currency, 1)
 

@@ -132,3 +132,19 @@ def test_currencies_that_can_not_be_added_are_all_named(home: Home, client: Test
         response = client.get("/api/v1/costs", params=DAYS | {"filter": text})
         assert response.status_code == 400
         assert f"{named} can't be added" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("period", ["before", "now"])
+def test_comparison_counts_no_account_whose_currency_the_other_period_leaves_out(
+    home: Home, client: TestClient[Any], period: str
+) -> None:
+    home.accounts.add(account(3, "http://three.test"))
+    known, unknown = {"start": f"{DAY}", "end": f"{NEXT}"}, {"start": f"{NEXT}", "end": f"{LAST}"}
+    before, now = (unknown, known) if period == "before" else (known, unknown)
+    periods = now | {f"before_{name}": value for name, value in before.items()}
+    body = body_of(client, "compare", **periods, group="cluster", filter='currency:"USD"')
+    of_unknown = body["before"]["coverage"] if period == "before" else body["coverage"]
+    assert (of_unknown["hours_asked"], of_unknown["hours_covered"]) == (48, 0)
+    alone = body_of(client, "costs", **unknown, filter='currency:"USD"')
+    assert alone["coverage"]["hours_asked"] == 72
+    assert not any(TWO in issue["accounts"] for issue in body["issues"])

@@ -42,11 +42,11 @@ def grouped_costs(
     questions = [question.costs] if compared is None else [compared.of_before(), compared.of_now()]
     if compared is None:
         costs = _ask(choice, questions, lambda reports: reports.costs(question.costs), settings, quiet=quiet)
-        _show_report(costs.report, question, _names(choice, costs.labels), output, quiet=quiet)
+        _show_report(costs.report, question, _names(choice, costs), output, quiet=quiet)
         reports, failed = [costs.report], costs.failed
     else:
         changes = _ask(choice, questions, lambda reports: reports.compare(compared), settings, quiet=quiet)
-        _show_comparison(changes.report, question, _names(choice, changes.labels), output, quiet=quiet)
+        _show_comparison(changes.report, question, _names(choice, changes), output, quiet=quiet)
         reports, failed = [changes.report.now, changes.report.before], changes.failed
     return _exit_code(reports, failed, len(choice.clusters), strict=strict)
 
@@ -183,9 +183,10 @@ def _warn(issues: "Iterable[Issue]", names: "Mapping[str, str]", *, quiet: bool)
         warn(note.words)
 
 
-def _names(choice: "ChosenClusters", labels: "Mapping[str, str]") -> dict[str, str]:
-    """The labels of accounts by their id; a cluster without account is called by where it is."""
+def _names(choice: "ChosenClusters", costs: "GroupedCosts[_Report]") -> dict[str, str]:
+    """The labels of the accounts that pass the filter, by id; a cluster without account is called by where it is."""
     from kubetally.ledger.ports.clusters import AccountCluster
 
     others = [cluster.place for cluster in choice.clusters if not isinstance(cluster, AccountCluster)]
-    return {**labels, **dict(zip(others, others, strict=True))}
+    names = {**costs.labels, **dict(zip(others, others, strict=True))}
+    return {id_: name for id_, name in names.items() if id_ in costs.report.accounts}

@@ -108,6 +108,11 @@ class Comparison:
     unequal: tuple[Issue, ...]
 
     @property
+    def accounts(self) -> frozenset[str]:
+        """Ids of the accounts that may have rows which pass the filter, in either period."""
+        return self.before.accounts | self.now.accounts
+
+    @property
     def issues(self) -> tuple[Issue, ...]:
         """Those of both periods, each once, behind those of accounts that the periods cover unequally.
 

@@ -114,6 +114,7 @@ class CostReport:
     workloads:       all that has hours, added up.
     waste:           micros of what was requested and not used.
     steps:           every step of the window, in order; empty where it is not divided.
+    accounts:        ids of the accounts that may have rows which pass the filter.
     """
 
     question: CostQuestion
@@ -130,6 +131,7 @@ class CostReport:
     waste: int = 0
     issues: tuple[Issue, ...] = ()
     steps: tuple[StepSum, ...] = ()
+    accounts: frozenset[str] = frozenset()
 
     @property
     def window(self) -> Window:

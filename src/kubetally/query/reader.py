@@ -2,12 +2,12 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
 from kubetally.cache import digest_of
-from kubetally.domain.account import AccountType, ListedAccount
+from kubetally.domain.account import AccountType, ListedAccount, account_labels
 from kubetally.domain.missing_days import hours_without_data, no_stored_day
 from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.status import Coverage, DayState
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ibis import ir
 
     from kubetally.query.engine import Engine, OpenEngine
-
-_HOURS_PER_DAY = 24.0
 
 
 class AnswerReader(Protocol):
@@ -146,28 +144,17 @@ class LedgerReader(SharedEngine):
         is_known = snapshot.readable or snapshot.known.others or any(day.last_error for day in snapshot.days)
         has_accounts = any(account.removed_at is None for account in snapshot.listed.values())
         if is_known or (has_accounts and not snapshot.accounts):  # that no account passes the filter is `no_match`
-            names = {id_: account.name for id_, account in snapshot.accounts.items()}
-            lacking = self._lacking(snapshot, question.window)
+            lacking = snapshot.lacking(self._over(question.window))
+            names = account_labels(snapshot.accounts.values())
             return replace(snapshot, issues=[*hours_without_data(lacking, names, question.as_of)])
         stored = self.stores.coverage.stored_days(snapshot.accounts)
         ids = snapshot.accounts if has_accounts else ()
         return replace(snapshot, issues=[no_stored_day(question.window, ids, stored, question.as_of)])
 
-    def _lacking(self, snapshot: Snapshot, window: Window) -> dict[str, dict[date, float]]:
-        """The hours without data that `coverage` counts as asked, by account and day."""
-        over = window.until(whole_hour(self.clock.now()))
-        hours = {} if over is None else {part.start.date(): part.hours for part in over.days()}
-        known = snapshot.known
-
-        def asked_of(account: ListedAccount) -> Mapping[date, float]:
-            return hours if account.removed_at is None else dict.fromkeys(known.dates_of(account.id), _HOURS_PER_DAY)
-
-        return {id_: known.lacking(id_, asked_of(account)) for id_, account in snapshot.accounts.items()}
-
     def digest(self, snapshot: Snapshot, window: Window) -> str:
         """Equal to an earlier one only if answers about the window are the same."""
         return digest_of(
-            window.until(whole_hour(self.clock.now())),
+            self._over(window),
             list(snapshot.accounts.values()),
             list(snapshot.listed.values()),
             snapshot.issues,
@@ -177,10 +164,9 @@ class LedgerReader(SharedEngine):
 
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Hours of a part of the window, summed over accounts; of a removed one only those of its known days."""
-        over = window.until(whole_hour(self.clock.now()))
-        removed = {account.id for account in snapshot.accounts.values() if account.removed_at is not None}
-        known = sum(day.account_id in removed for day in snapshot.days_of(window)) if removed else 0
-        living = len(snapshot.accounts) - len(removed)
-        asked = living * (0.0 if over is None else over.hours) - snapshot.known.hours_left_out(over, but=removed)
-        asked += _HOURS_PER_DAY * known
+        asked = snapshot.hours_asked(window, self._over(window))
         return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
+
+    def _over(self, window: Window) -> Window | None:
+        """The part of a window whose hours are over."""
+        return window.until(whole_hour(self.clock.now()))

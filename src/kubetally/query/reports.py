@@ -82,6 +82,7 @@ class LedgerReports:
                 *issues_of_snapshot(snapshot, question.asked_filter),
             ),
             steps=tuple(self._steps(snapshot, question, both)),
+            accounts=frozenset(snapshot.accounts),
         )
 
     def labels_of(self, snapshot: Snapshot, question: CostQuestion) -> LabelReport:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 from weakref import finalize
@@ -122,6 +122,19 @@ class Snapshot:
         known = sum(day.account_id in removed for day in self.days_of(window)) if removed else 0
         hours = (len(self.accounts) - len(removed)) * (0.0 if over is None else over.hours)
         return hours - self.known.hours_left_out(over, but=removed) + _HOURS_PER_DAY * known
+
+    def lacking(self, over: Window | None) -> dict[str, dict[date, float]]:
+        """The hours without data of those that `hours_asked` counts, by account and day; days that failed apart.
+
+        over: the part of the window that is over.
+        """
+        hours = {} if over is None else {part.start.date(): part.hours for part in over.days()}
+
+        def asked_of(account: ListedAccount) -> Mapping[date, float]:
+            is_living = account.removed_at is None
+            return hours if is_living else dict.fromkeys(self.known.dates_of(account.id), _HOURS_PER_DAY)
+
+        return {id_: self.known.lacking(id_, asked_of(account)) for id_, account in self.accounts.items()}
 
     def hours_covered(self, window: Window) -> float:
         """Hours of a part of the window with data, summed over accounts."""
