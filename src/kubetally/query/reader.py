@@ -164,7 +164,7 @@ class LedgerReader(SharedEngine):
 
     def coverage(self, snapshot: Snapshot, window: Window) -> Coverage:
         """Hours of a part of the window, summed over accounts; of a removed one only those of its known days."""
-        asked = snapshot.hours_asked(window, self._over(window))
+        asked = snapshot.hours_asked(window, over=self._over(window))
         return Coverage(asked, snapshot.hours_covered(window), snapshot.state or DayState.PROVISIONAL)
 
     def _over(self, window: Window) -> Window | None:
