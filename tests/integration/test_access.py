@@ -183,6 +183,19 @@ def test_names_that_are_not_shown_are_not_suggested(doors: Doors) -> None:
     assert "team-00" in json.dumps(shown["issues"])
 
 
+def test_namespace_that_is_left_out_is_unknown_unless_it_is_shown(doors: Doors) -> None:
+    token = doors.tokens.token(SHOP, condition='namespace:"team-01"')
+
+    def notes(asked: str) -> list[str]:
+        issues = doors.body("costs", token, filter=asked)["issues"]
+        return [issue["message"] for issue in issues if issue["kind"] == "no_match"]
+
+    hidden, none = notes('namespace!:"team-00"'), notes('namespace!:"team-99"')
+    assert hidden == [note.replace("team-99", "team-00") for note in none]
+    assert len(hidden) == 1
+    assert notes("") == notes('namespace!:"team-01"')[1:] == []
+
+
 def test_answers_of_one_token_are_not_those_of_another(doors: Doors) -> None:
     """Kept answers and pages are found by what who asks may see."""
     whole, part = doors.tokens.token(SHOP), doors.tokens.token(SHOP, condition=TEAM)

@@ -1,10 +1,10 @@
 """Reports of the ledger: what accounts cost, grouped as asked, from stored days alone. All calls block."""
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kubetally.domain.compare import CompareQuestion, Comparison, compare
 from kubetally.domain.compared_periods import PeriodCosts
@@ -29,6 +29,10 @@ from kubetally.query.sums_or_rows import compute_of
 
 if TYPE_CHECKING:
     from ibis import ir
+
+    from kubetally.query.engine import Run
+
+_T = TypeVar("_T")
 
 
 class LedgerReports:
@@ -157,26 +161,29 @@ class LedgerReports:
 
     def _no_match(self, snapshot: Snapshot, question: CostQuestion, rows: Sequence[CostRow]) -> Iterable[Issue]:
         """Issues that name what filter and group ask for and no row has, where there are readable days."""
+        if not snapshot.readable:
+            return ()
 
-        def ask(mentions: Sequence[Mention]) -> Similar:
+        def ask(read: "Callable[[Run, ir.Table], _T]", otherwise: _T) -> _T:
+            """What is read of the rows that whoever asks may see."""
             from kubetally.query.conditions import visible_rows
+
+            if not snapshot.has_rows:
+                return otherwise
+            run, about = self._reader.engine.run, (question, snapshot.accounts, snapshot.currency)
+            return compute_of(self._reader, snapshot, lambda rows: read(run, visible_rows(rows, *about)))
+
+        def ask_similar(mentions: Sequence[Mention]) -> Similar:
             from kubetally.query.similar_names import similar_names
 
-            if not snapshot.has_rows:
-                return dict.fromkeys(mentions, ())
-            run = self._reader.engine.run
-            visible = partial(visible_rows, question=question, accounts=snapshot.accounts, currency=snapshot.currency)
-            return compute_of(self._reader, snapshot, lambda rows: similar_names(run, visible(rows), mentions))
+            return ask(partial(similar_names, mentions=mentions), dict.fromkeys(mentions, ()))
 
-        def ask_known(namespaces: Sequence[str]) -> frozenset[str]:
+        def ask_known(namespaces: Sequence[str]) -> Collection[str]:
             from kubetally.query.similar_names import known_namespaces
 
-            if not snapshot.has_rows:
-                return frozenset()
-            run = self._reader.engine.run
-            return compute_of(self._reader, snapshot, lambda rows: known_namespaces(run, rows, namespaces))
+            return ask(partial(known_namespaces, names=namespaces), frozenset())
 
-        return issues_of_no_match(question, rows, ask, ask_known) if snapshot.readable else ()
+        return issues_of_no_match(question, rows, ask_similar, ask_known)
 
     def _unknown_shared(self, snapshot: Snapshot, question: CostQuestion) -> Sequence[Issue]:
         """Issues that name what is shared and no workload has, for who may see all workloads."""

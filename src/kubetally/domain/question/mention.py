@@ -113,11 +113,11 @@ def unseen_namespaces(question: CostQuestion, rows: Sequence[CostRow]) -> list[M
 
     They are those that the filter leaves out, and alternatives if rows are not grouped by namespace, or cut off.
     """
-    unseen = [mention for mention in excluded_names(question.filter) if mention.field is Field.NAMESPACE]
+    unseen = [mention for mention in excluded_names(question.asked_filter) if mention.field is Field.NAMESPACE]
     is_shown = any(dimension.name == "namespace" for dimension in question.group)
     if rows and not (is_shown and all(row.kind != REST for row in rows)):
-        required = {*_required_names(question.filter)}
-        named = (mention for mention in mentions_of(question.filter) if mention.field is Field.NAMESPACE)
+        required = {*_required_names(question.asked_filter)}
+        named = (mention for mention in mentions_of(question.asked_filter) if mention.field is Field.NAMESPACE)
         unseen += [mention for mention in named if mention not in required]
     return list(dict.fromkeys(unseen))
 
