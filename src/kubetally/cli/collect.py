@@ -150,9 +150,9 @@ def _progress() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Ou
 
     Shows a bar on a terminal, and writes log lines elsewhere. A signal ends the program after the commit in progress.
     """
+    from kubetally.domain.words import days_words
     from kubetally.ledger.collect.rounds import log_outcome
     from kubetally.ledger.collect.stopping import Stopped
-    from kubetally.present.days import days_words
 
     collected = 0
 

@@ -8,7 +8,7 @@ from kubetally.domain.account import StoredDays
 from kubetally.domain.collection import window_of
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import DAY, HOUR, Window, rfc3339
-from kubetally.domain.words import hours_words, name_some, period_words
+from kubetally.domain.words import days_words, hours_words, name_some, period_words
 
 NO_ACCOUNTS = "there are no accounts: add one with `kubetally accounts add NAME --url URL`"
 _NOTHING_YET = (
@@ -59,7 +59,7 @@ def hours_without_data(
         return
     hours = [its for id_ in accounts for its in lacking[id_].values()]
     whole_days = hours.count(_HOURS_PER_DAY)
-    amounts = [f"{whole_days:,} day{'' if whole_days == 1 else 's'}"] if whole_days else []
+    amounts = [days_words(whole_days)] if whole_days else []
     if rest := fsum(its for its in hours if its != _HOURS_PER_DAY):
         amounts.append(hours_words(rest))
     of_whom = name_some(sorted(names[id_] for id_ in accounts), _MAX_NAMES)

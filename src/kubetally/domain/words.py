@@ -67,6 +67,19 @@ def _instant_words(instant: datetime) -> str:
     return f"{instant.day} {_MONTHS[instant.month - 1]} {instant.year} {instant:%H:%M}"
 
 
+def days_words(count: int) -> str:
+    """`1 day`, `3 days`, `1,200 days`."""
+    return "1 day" if count == 1 else f"{count:,} days"
+
+
+def not_checked_words(days: int) -> str:
+    """What it means that so many days were not checked hour by hour, and what to do."""
+    return (
+        f"{days_words(days)} could not be checked hour by hour: if metrics were lost for some hours, costs are too low "
+        "and nothing else shows it; give the account a Prometheus with --prometheus-url, which shows gaps"
+    )
+
+
 def hours_words(hours: float) -> str:
     """`1 hour`, `24 hours`, `0.5 hours`."""
     return f"{hours:g} hour{'' if hours == 1 else 's'}"

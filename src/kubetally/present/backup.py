@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kubetally.domain.backup import BackupContents, Restored, WrittenBackup
 from kubetally.domain.window import rfc3339
-from kubetally.present.days import days_words
+from kubetally.domain.words import days_words
 
 _MIB = 2**20
 

@@ -6,8 +6,8 @@ from datetime import date
 
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA
 from kubetally.domain.collection_report import Outcome, Report
-from kubetally.domain.words import name_some
-from kubetally.present.days import day_spans, days_words, without_day
+from kubetally.domain.words import days_words, name_some
+from kubetally.present.days import day_spans, without_day
 
 _MAX_NAMED = 5
 

@@ -11,7 +11,8 @@ from kubetally.domain.issues import Issue
 from kubetally.domain.missing_days import no_day_words
 from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.window import DAY, Window, rfc3339
-from kubetally.present.days import day_spans, days_words, without_day
+from kubetally.domain.words import days_words
+from kubetally.present.days import day_spans, without_day
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from kubetally.domain.damage import DamagedDay, DamageReport, DayDamaged, FileDamage
 from kubetally.domain.repaired import Origin, RepairedDay, RepairedLog
 from kubetally.domain.window import rfc3339
-from kubetally.present.days import days_words
+from kubetally.domain.words import days_words
 
 
 def print_repairs(logs: Iterable[RepairedLog], days: Iterable[RepairedDay], report: DamageReport) -> None:

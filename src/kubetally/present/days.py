@@ -3,13 +3,10 @@
 from collections.abc import Iterable
 from datetime import date, timedelta
 
+from kubetally.domain.words import days_words
+
 _ONE_DAY = timedelta(days=1)
 _MAX_SPANS = 4
-
-
-def days_words(count: int) -> str:
-    """`1 day`, `3 days`."""
-    return "1 day" if count == 1 else f"{count} days"
 
 
 def day_spans(days: Iterable[date]) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from kubetally.domain.damage import CheckedDays
 from kubetally.domain.maintenance import EarlierDays, Maintained
 from kubetally.domain.window import rfc3339
-from kubetally.present.days import days_words
+from kubetally.domain.words import days_words
 
 
 def print_maintenance(

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kubetally.domain.component import Component
+from kubetally.domain.issues import IssueKind
 from kubetally.domain.money import to_decimal, to_shown
 from kubetally.domain.report import ClusterReport, CostReport
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import Window, rfc3339
-from kubetally.domain.words import component_word, period_words
+from kubetally.domain.words import component_word, not_checked_words, period_words
 from kubetally.present.rounding import round_amount, round_parts, round_table
 from kubetally.present.verification import ComponentCheck, Verification
 
@@ -146,9 +147,12 @@ def causes_in_words(checked: Verification, differences: Mapping[Component, int])
 
 def notes_of(costs: ClusterReport) -> list[Note]:
     """The issues of an answer as notes, missing data first; equal issues of several windows are one note."""
+    not_checked = [issue.window for issue in costs.issues if issue.kind is IssueKind.HOURS_NOT_CHECKED and issue.window]
+    days = {day for window in not_checked for day in window.dates()}
     windows: dict[tuple[bool, str], list[Window]] = {}
     for issue in costs.issues:
-        windows.setdefault((issue.is_missing_data, issue.message), []).extend(filter(None, [issue.window]))
+        message = not_checked_words(len(days)) if issue.kind is IssueKind.HOURS_NOT_CHECKED else issue.message
+        windows.setdefault((issue.is_missing_data, message), []).extend(filter(None, [issue.window]))
 
     def shown(windows: list[Window], *, is_missing_data: bool) -> tuple[Window, ...]:
         everywhere = all(any(window.contains(span) for window in windows) for span in costs.coverage.spans)

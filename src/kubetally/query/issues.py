@@ -1,7 +1,7 @@
 """What is wrong with the days of an answer, counted over accounts: one issue of each kind."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import chain
@@ -12,15 +12,9 @@ from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.question.filter import Filter
 from kubetally.domain.window import Window, hull, joined_spans, known_spans
-from kubetally.domain.words import component_word
+from kubetally.domain.words import component_word, days_words, not_checked_words
 from kubetally.query.no_match import issues_of_no_account
 from kubetally.query.snapshot import Snapshot
-
-_COUNTED: Mapping[IssueKind, str] = {
-    IssueKind.HOURS_NOT_CHECKED: "{days} could not be checked hour by hour: if metrics were lost for some hours, costs "
-    "are too low and nothing else shows it; give the account a Prometheus with --prometheus-url, which shows gaps",
-}
-"""What the kind of an issue means for the reader of the figures, unless its name says so."""
 
 
 def issues_of_snapshot(snapshot: Snapshot, condition: Filter) -> tuple[Issue, ...]:
@@ -52,10 +46,11 @@ def issues_of_facts(facts: Sequence[FactSum], readable: int) -> Iterator[Issue]:
         about = {"accounts": sorted({fact.account_id for fact in same}), "days": days}
         if same[0].is_issue:
             kind = IssueKind(what)
-            message = _COUNTED.get(kind, f"{kind.value.replace('_', ' ')} on {{days}}").format(days=_days(days))
-            yield Issue(kind, message, None, span, None, about)
+            is_not_checked = kind is IssueKind.HOURS_NOT_CHECKED
+            words = not_checked_words(days) if is_not_checked else f"{kind.replace('_', ' ')} on {days_words(days)}"
+            yield Issue(kind, words, None, span, None, about)
         else:
-            message = f"{component_word(Component(what))} was not measured on {days} of {_days(readable)}"
+            message = f"{component_word(Component(what))} was not measured on {days} of {days_words(readable)}"
             yield Issue(IssueKind.NOT_MEASURED, message, None, span, what, about)
 
 
@@ -74,7 +69,7 @@ def issues_of_errors(days: Iterable[CoveredDay]) -> Iterator[Issue]:
         about = {"accounts": sorted({day.account_id for day in its}), "days": len(its), "code": code}
         span = _span(min(day.day for day in its), max(day.day for day in its))
         yield Issue(
-            IssueKind.SOURCE_FAILED, f"{_days(len(its))} could not be collected: {why}", None, span, None, about
+            IssueKind.SOURCE_FAILED, f"{days_words(len(its))} could not be collected: {why}", None, span, None, about
         )
 
 
@@ -111,7 +106,3 @@ def _accounts_of(issue: Issue) -> Iterable[object]:
 
 def _span(first: date, last: date) -> Window:
     return Window(window_of(first).start, window_of(last).end)
-
-
-def _days(count: int) -> str:
-    return "1 day" if count == 1 else f"{count:,} days"

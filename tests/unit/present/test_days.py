@@ -5,7 +5,8 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.present.days import day_spans, days_words, without_day
+from kubetally.domain.words import days_words
+from kubetally.present.days import day_spans, without_day
 
 DAY = date(2026, 11, 20)
 

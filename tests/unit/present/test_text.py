@@ -6,7 +6,7 @@ from kubetally.domain.booking import book
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window, parse_window
-from kubetally.domain.words import period_words
+from kubetally.domain.words import not_checked_words, period_words
 from kubetally.present.text import notes_of
 from tests.served import NOON_AFTER
 from tests.unit.domain.clusters import cluster_costs
@@ -38,6 +38,17 @@ def test_note_has_a_period_unless_it_is_about_everything() -> None:
     of_all = [(REMARK, "odd", FIRST), (REMARK, "odd", THIRD)]
     assert told([FIRST, THIRD], *of_all) == [("note", "odd", [])]
     assert told([FIRST, THIRD], of_all[0]) == [("note", "odd", ["20 Nov 2026 UTC"])]
+
+
+def test_days_that_were_not_checked_are_counted_whatever_the_reason() -> None:
+    issues = [
+        (IssueKind.HOURS_NOT_CHECKED, f"the day could not be checked: {why}", day)
+        for why, day in (("no answer", FIRST), ("refused", SECOND), ("refused", THIRD))
+    ]
+    assert told([FIRST, SECOND, THIRD], *issues) == [("note", not_checked_words(3), [])]
+    [(_, message, days)] = told([FIRST, SECOND, THIRD], *issues[:1])
+    assert message.startswith("1 day could not be checked hour by hour: if metrics were lost")
+    assert days == ["20 Nov 2026 UTC"]
 
 
 def test_period_shows_hours_unless_it_has_whole_days() -> None:

@@ -70,5 +70,5 @@ async def look_by_hour(
         hours, why = (), str(error)
     if hours:
         return hours, None
-    message = f"the day could not be checked by the hour, so that a gap within it would not show: {why}"
+    message = f"the day could not be checked hour by hour, so that a gap within it would not show: {why}"
     return (), Issue(IssueKind.HOURS_NOT_CHECKED, message, reading.source, reading.window)
