@@ -9,7 +9,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from kubetally.cli.logs import set_up_logs
-from kubetally.domain.account import Account, AccountPlace, AccountType, Credentials, ListedAccount, Organization
+from kubetally.domain.account import (
+    Account,
+    AccountPlace,
+    AccountType,
+    Credentials,
+    ListedAccount,
+    Organization,
+    qualified_name,
+)
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Clock
@@ -91,17 +99,20 @@ class AccountsInMemory:
         self._fail()
         found = [account for account in self.all() if account.id == name_or_id]
         found = found or [account for account in self.all() if account.name == name_or_id]
+        found = found or [each for each in self.all() if qualified_name(each.organization, each.name) == name_or_id]
         if len(found) > 1:
-            raise AmbiguousAccount(name_or_id, sorted(account.id for account in found))
+            raise AmbiguousAccount(name_or_id, {account.id: account.organization for account in found})
         if not found:
             raise AccountNotFound(name_or_id, is_removed=bool(self.removed(name_or_id)))
         return found[0]
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         self._fail()
-        currencies = {organization.id: organization.currency for organization in self._organizations()}
+        owners = {organization.id: organization for organization in self._organizations()}
         chosen = (
-            replace(each, default_currency=currencies.get(each.organization_id, self.currency))
+            replace(each, default_currency=owner.currency, organization=owner.name)
+            if (owner := owners.get(each.organization_id)) is not None
+            else replace(each, default_currency=self.currency)
             for each in self.accounts
             if organization_id in {None, each.organization_id}
         )
@@ -119,6 +130,7 @@ class AccountsInMemory:
                 prometheus_url=a.prometheus_url,
                 tenant=a.tenant,
                 cluster_id=a.cluster_id,
+                organization=a.organization,
             )
             for a in self.all()
         ]

@@ -251,7 +251,7 @@ def test_organization_of_an_account_exists(accounts: Accounts) -> None:
 def test_name_in_two_organizations_is_ambiguous(port: Port) -> None:
     accounts, other = port.accounts, port.add_organization("other")
     ours = accounts.add(account(accounts))
-    theirs = accounts.add(account(accounts, organization_id=other))
+    theirs = accounts.add(account(accounts, organization_id=other, organization="other"))
     assert accounts.all(other) == [theirs]
     assert len(accounts.all()) == 2
     for act in (accounts.find, accounts.remove):

@@ -41,7 +41,12 @@ def add(stores: Metadata, name: str, currency: str = "USD") -> Organization:
 
 def account(organization: Organization, name: str = "prod") -> Account:
     return Account(
-        str(uuid.uuid4()), organization.id, name, AccountType.KUBERNETES_CNR, default_currency=organization.currency
+        str(uuid.uuid4()),
+        organization.id,
+        name,
+        AccountType.KUBERNETES_CNR,
+        default_currency=organization.currency,
+        organization=organization.name,
     )
 
 
@@ -98,10 +103,19 @@ def test_accounts_of_two_organizations_may_have_one_name(stores: Metadata) -> No
         (added.organization_id for added in (one, two)),
         key=lambda organization_id: one.id if organization_id == one.organization_id else two.id,
     )
-    with raises_code("ambiguous_account", match="give one of their ids"):
+    with raises_code("ambiguous_account", match=rf"give one of bank/prod \(id {two.id}\), shop/prod \(id {one.id}\)"):
         stores.accounts.find("prod")
+    assert (stores.accounts.find("shop/prod").id, stores.accounts.find("bank/prod").id) == (one.id, two.id)
+    assert {place.id: place.organization for place in stores.accounts.places()} == {one.id: "shop", two.id: "bank"}
+    exact = stores.accounts.add(account(bank, "shop/prod"))
+    assert stores.accounts.find("shop/prod") == stores.accounts.find("bank/shop/prod") == exact
+    with raises_code("account_not_found", match="'shop/test'"):
+        stores.accounts.find("shop/test")
     changed = stores.accounts.change(two.id, lambda stored: replace(stored, tenant="t"))
     assert (changed.organization_id, changed.default_currency) == (bank.id, "CHF")
+    stores.accounts.remove("bank/prod")
+    with raises_code("account_not_found", match="'bank/prod' was removed"):
+        stores.accounts.find("bank/prod")
 
 
 def test_token_is_found_by_its_digest_until_its_organization_is_removed(stores: Metadata) -> None:

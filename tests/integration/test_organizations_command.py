@@ -51,6 +51,27 @@ def test_organizations_of_unlike_currencies_are_asked_for_one_at_a_time(home: Ho
         assert (done.code, "EUR (assumed)" in done.out, "shop-prod" in done.out) == (0, True, True), done.err
 
 
+def test_accounts_of_one_name_are_shown_with_their_organizations(home: Home, replay: ReplayServer) -> None:
+    home.call("organizations", "add", "shop")
+    home.add("prod", "--url", replay.url_of("aurora"))
+    home.add("prod", "--organization", "shop", "--url", replay.url_of("cygnus"))
+    home.add("test", "--url", replay.url_of("draco"))
+    for command in ("costs", "costs --by cluster", "coverage", "verify"):
+        shown = home.call(*command.split(), *WHOLE).out
+        names = {line.split()[0].rstrip(":") for line in shown.splitlines() if line.strip()}
+        assert {"default/prod", "shop/prod", "test"} <= names, shown
+        assert "prod" not in names
+    both = home.call("costs", *WHOLE, "--by", "organization,cluster").out
+    assert [line.split()[:2] for line in both.splitlines() if " prod " in line] == [
+        ["shop", "prod"],
+        ["default", "prod"],
+    ]
+    assert "shop/prod http" not in home.call("costs", "shop/prod", *WHOLE).out, "alone it has its name"
+    assert {body["account"] for body in home.call("costs", *WHOLE, "--format", "json").json} == {"prod", "test"}
+    refused = home.call("costs", "prod", *WHOLE)
+    assert (refused.code, "give one of default/prod (id " in refused.err) == (2, True)
+
+
 def test_account_that_is_added_again_keeps_its_organization(home: Home) -> None:
     for name in ("shop", "bank"):
         home.call("organizations", "add", name, "--currency", "EUR")

@@ -98,11 +98,10 @@ def list_(
 
     with open_accounts(start_up()) as stored_accounts:
         all_accounts = stored_accounts.all()
-        organizations = {account.id: account.organization for account in stored_accounts.listed()}
     if output is ScreenOrJson.JSON:
         print(json.dumps([account_body(account) for account in all_accounts], indent=2))
     else:
-        print_accounts(all_accounts, organizations)
+        print_accounts(all_accounts)
 
 
 @accounts.command()

@@ -56,7 +56,7 @@ def ask(
         answers = run(request)
     for answer in answers:
         if not isinstance(answer, ClusterReport):
-            name = answer.source.account_name
+            name = answer.source.name if answer.source.account_name else ""
             exits.complain(f"{name}: {answer.error}" if name else str(answer.error))
     return answers
 
@@ -116,4 +116,4 @@ def _incomplete(answers: "Answers") -> list[ClusterReport]:
 
 
 def _name_of(costs: ClusterReport) -> str:
-    return costs.source.account_name or costs.source.url
+    return costs.source.name

@@ -78,7 +78,7 @@ def _ask(
             )
         )
     for failure in costs.failed:
-        name = failure.source.account_name
+        name = failure.source.name if failure.source.account_name else ""
         exits.complain(f"{name}: {failure.error}" if name else str(failure.error))
     return costs
 

@@ -1,5 +1,6 @@
 """Organizations and the cloud accounts that belong to them."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -81,6 +82,7 @@ class Account:
     credentials:     for the source of costs; those for its Prometheus are its own.
     locked:          where the keys are, if none of them decrypts the credentials, which are missing here then.
     default_currency: of its organization, counted in where neither source nor account says.
+    organization:    the name of its organization.
     """
 
     id: str
@@ -97,6 +99,7 @@ class Account:
     prometheus_credentials: Credentials = field(default_factory=Credentials, repr=False)
     locked: str | None = None
     default_currency: str = DEFAULT_CURRENCY
+    organization: str = DEFAULT_ORGANIZATION
     created_at: datetime | None = None
     deleted_at: datetime | None = None
 
@@ -129,6 +132,7 @@ class AccountPlace:
     tenant: str | None = None
     cluster_id: str | None = None
     prometheus_tenant: str | None = None
+    organization: str = DEFAULT_ORGANIZATION
 
     @property
     def has_source(self) -> bool:
@@ -139,9 +143,25 @@ class AccountPlace:
 AnyAccount = Account | AccountPlace
 
 
-def account_labels(accounts: Iterable[ListedAccount]) -> dict[str, str]:
-    """What accounts are called on screen, by id: by their names, and whether they are removed."""
-    return {account.id: f"{account.name} (removed)" if account.removed_at else account.name for account in accounts}
+def account_labels(accounts: Iterable[AnyAccount | ListedAccount]) -> dict[str, str]:
+    """What accounts are called beside each other on screen, by id.
+
+    By their names, those of one name as `organization/name`; removed ones are marked.
+    """
+    by_name = defaultdict[str, list[AnyAccount | ListedAccount]](list)
+    for account in accounts:
+        is_removed = isinstance(account, ListedAccount) and account.removed_at is not None
+        by_name[f"{account.name} (removed)" if is_removed else account.name].append(account)
+    return {
+        account.id: name if len(same) == 1 else qualified_name(account.organization, name)
+        for name, same in by_name.items()
+        for account in same
+    }
+
+
+def qualified_name(organization: str, name: str) -> str:
+    """A name of an account with that of its organization, as commands understand it."""
+    return f"{organization}/{name}"
 
 
 @dataclass(frozen=True, slots=True)

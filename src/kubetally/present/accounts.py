@@ -1,17 +1,14 @@
 """Accounts as tables and as JSON, without credentials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from kubetally.domain.account import Account, AccountWithDays, StoredDays
 
 Json = dict[str, object]
 
 
-def print_accounts(accounts: Sequence[Account], organizations: Mapping[str, str]) -> None:
-    """Print names, ids and sources of accounts, and their organizations if there are several.
-
-    organizations: names by the id of an account.
-    """
+def print_accounts(accounts: Sequence[Account]) -> None:
+    """Print names, ids and sources of accounts, and their organizations if there are several."""
     from kubetally.present.grid import Grid
     from kubetally.present.screen import console, print_grid, say  # bodies need no screen
 
@@ -19,10 +16,10 @@ def print_accounts(accounts: Sequence[Account], organizations: Mapping[str, str]
     if not accounts:
         say(out, "No account yet: kubetally accounts add NAME --url URL")
         return
-    is_one = len({organizations[account.id] for account in accounts}) == 1
+    is_one = len({account.organization_id for account in accounts}) == 1
     grid = Grid(["name", "id", *([] if is_one else ["organization"]), "source"], [])
     for account in accounts:
-        organization = [] if is_one else [organizations[account.id]]
+        organization = [] if is_one else [account.organization]
         grid.add([account.name, account.id, *organization, _source(account)])
     print_grid(out, grid)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from kubetally.domain.account import account_labels
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.coverage import AccountCoverage, CoverageDetails, DayKind
@@ -51,32 +52,33 @@ def print_coverage(accounts: Sequence[AccountCoverage], window: Window) -> None:
     out = console()
     if not accounts:
         say(out, "No account yet: kubetally accounts add NAME --url URL")
+    labels = account_labels(account.account for account in accounts)
     for account in accounts:
-        _print_account(out, account, window)
+        _print_account(out, account, labels[account.account.id], window)
     shown = {account.kind_of(day) for account in accounts for day in account.days}
     if meanings := [f"{_sign(out, kind)} {words}" for kind, words in _MEANINGS.items() if kind in shown]:
         say(out, "   ".join(meanings), style="dim")
 
 
-def _print_account(out: "Console", account: AccountCoverage, window: Window) -> None:
+def _print_account(out: "Console", account: AccountCoverage, label: str, window: Window) -> None:
     from kubetally.present.screen import say
 
     stored = [day for day in account.days if day.is_stored]
     hours = sum(day.hours_covered for day in stored)
     since = f", its source has no data before {account.begins}" if account.begins else ""
-    say(out, f"{account.account.name}: {days_words(len(stored))} stored, {hours:g} h{since}", style="bold")
+    say(out, f"{label}: {days_words(len(stored))} stored, {hours:g} h{since}", style="bold")
     _print_calendar(out, account, window)
     for problem, days in _problems(account).items():
         say(out, f"  {day_spans(days)}: {problem}", indent=4)
     if not account.days:
-        say(out, f"  {_why_no_day(account, window)}", indent=4)
+        say(out, f"  {_why_no_day(account, label, window)}", indent=4)
     out.print()
 
 
-def _why_no_day(account: AccountCoverage, window: Window) -> str:
+def _why_no_day(account: AccountCoverage, label: str, window: Window) -> str:
     stored = account.stored
     if stored is None or stored.first is None or stored.last is None:
-        return f"nothing was collected yet: kubetally collect {account.account.name}"
+        return f"nothing was collected yet: kubetally collect {label}"
     return no_day_words(window, stored.first, last=stored.last)
 
 

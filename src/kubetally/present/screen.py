@@ -56,4 +56,4 @@ def say(out: Console, text: str, *, indent: int = 0, style: str = "") -> None:
 
 def name_of(source: SourceIdentity) -> str:
     """The name of a cluster: that of its account, else its own, else its id, else its URL."""
-    return source.account_name or source.cluster_name or source.cluster_id or source.url
+    return source.account_label or source.account_name or source.cluster_name or source.cluster_id or source.url

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
+from kubetally.domain.account import account_labels
 from kubetally.domain.currency import OriginatedCurrency, choose_currency
 from kubetally.domain.fleet import Failed
 from kubetally.domain.question.cost_question import DetailLevel
@@ -90,13 +91,17 @@ def subjects_of(clusters: Sequence[AnyCluster], settings: Settings) -> list[Cost
 
         return source_opener(settings)
 
+    labels = account_labels(cluster.account for cluster in clusters if isinstance(cluster, AccountCluster))
+
     def subject(cluster: AnyCluster) -> CostSubject:
+        account = cluster.account if isinstance(cluster, AccountCluster) else None
         return CostSubject(
             cluster.place,
-            cluster.account if isinstance(cluster, AccountCluster) else None,
+            account,
             lambda: opener().source(cluster),
             lambda: opener().prometheus(cluster),
             currency_of(cluster, settings),
+            None if account is None else labels[account.id],
         )
 
     return [subject(cluster) for cluster in clusters]

@@ -4,7 +4,7 @@ import ast
 import inspect
 import pkgutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from importlib import import_module
@@ -76,6 +76,8 @@ def made(kind: type[KubetallyError]) -> KubetallyError:
         if known is not None or hint is str:
             sample = "something" if hint is str else known
             facts[name] = (sample,) if get_origin(hint) is Sequence else sample
+        elif get_origin(hint) is Mapping:
+            facts[name] = {"one": "two"}
         elif inspect.isclass(hint) and issubclass(hint, Enum):
             facts[name] = next(iter(hint))
         elif words:

@@ -52,7 +52,9 @@ class AccountEditor:
         id_ = new_id() if draft.id is None else check_id(draft.id)
         removed = next((account for account in accounts.removed(id_) if account.id == id_), None)
         owner = self._find_owner(organization, removed)
-        empty = Account(id_, owner.id, "", AccountType.KUBERNETES_CNR, default_currency=owner.currency)
+        empty = Account(
+            id_, owner.id, "", AccountType.KUBERNETES_CNR, default_currency=owner.currency, organization=owner.name
+        )
         new = apply_draft(empty, draft, self.sources)
         existing = read_places(accounts, [self.default_prometheus, new.prometheus_url])
         if not all_clusters and _is_taken(new, existing):

@@ -24,7 +24,7 @@ SILENCE_SECONDS = 1.0
 """After this time without an answer a database is silent, and cached accounts are used."""
 LOOKUP_SECONDS = 0.5  # how long a change of an account may go unnoticed, so that hits need no database
 _MAX_ACCOUNTS = 10_000
-_IRRELEVANT = frozenset({"id", "name", "created_at", "deleted_at"})  # costs do not depend on them
+_IRRELEVANT = frozenset({"id", "name", "organization", "created_at", "deleted_at"})  # costs do not depend on them
 _log = logs.get_logger(__name__)
 
 

@@ -35,7 +35,7 @@ class CostSubject:
 
     place: where its source is, without credentials. account: None for a cluster without an account, which has no
     stored days. open_source, open_metrics: open its cost source and its Prometheus, None if it has none. currency:
-    what account, options and settings state, else the default.
+    what account, options and settings state, else the default. label: of its account beside others, if not its name.
     """
 
     place: str
@@ -43,12 +43,14 @@ class CostSubject:
     open_source: Callable[[], AbstractAsyncContextManager[CostSource]]
     open_metrics: Callable[[], AbstractAsyncContextManager[MetricsSource | None]]
     currency: OriginatedCurrency = UNSTATED
+    label: str | None = None
 
     def identify(self, source: SourceIdentity) -> SourceIdentity:
         """The identity of its source, with that of its account."""
         if self.account is None:
             return source
-        return replace(source, account_id=self.account.id, account_name=self.account.name)
+        account = self.account
+        return replace(source, account_id=account.id, account_name=account.name, account_label=self.label)
 
 
 class CostReader:

@@ -1,6 +1,6 @@
 """Where accounts are stored. All calls block."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from kubetally.domain.access import OPERATOR_NAME
@@ -11,6 +11,7 @@ from kubetally.domain.account import (
     AccountType,
     ListedAccount,
     Organization,
+    qualified_name,
 )
 from kubetally.domain.errors import NotFound, RequestError, SourceError
 from kubetally.domain.nearest import did_you_mean, nearest
@@ -46,13 +47,14 @@ class AccountNotFound(NotFound):
 
 
 class AmbiguousAccount(RequestError):
-    """Accounts of several organizations have this name."""
+    """Accounts of several organizations have this name. organizations: the names of these, by id of the account."""
 
     code = "ambiguous_account"
 
-    def __init__(self, name: str, ids: Sequence[str]) -> None:
-        self.name, self.ids = name, tuple(ids)
-        super().__init__(f"several accounts are called {name!r}: give one of their ids, {', '.join(self.ids)}")
+    def __init__(self, name: str, organizations: Mapping[str, str]) -> None:
+        self.name = name
+        named = sorted(f"{qualified_name(its, name)} (id {id_})" for id_, its in organizations.items())
+        super().__init__(f"several accounts are called {name!r}: give one of {', '.join(named)}")
 
 
 def account_exists(name: str, *, organization: str) -> RequestError:
@@ -117,7 +119,10 @@ class Accounts(Protocol):
         """Replace an account by the result of `apply`, atomically; otherwise as `update`."""
 
     def find(self, name_or_id: str) -> Account:
-        """An account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount."""
+        """An account by its id, else by its name, else by `organization/name`.
+
+        Raises: AccountNotFound, AmbiguousAccount.
+        """
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         """All accounts that are not removed, by name in the order of code points; their credentials are decrypted."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kubetally.domain.access import OPERATOR_NAME
@@ -25,11 +25,18 @@ from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.accounts import (
     AccountNotFound,
-    AmbiguousAccount,
     account_exists,
     account_id_taken,
 )
 from kubetally.store.meta.account_audit import fields_after, fields_of
+from kubetally.store.meta.account_rows import (
+    WITH_ORGANIZATION,
+    by_id,
+    find_row,
+    is_called,
+    not_removed,
+    of_organization,
+)
 from kubetally.store.meta.audit import Change, note
 from kubetally.store.meta.engine import WAIT_SECONDS, SqlStore, shown
 from kubetally.store.meta.faults import does_not_fit, refused, translated
@@ -108,7 +115,7 @@ class SqlAccounts(SqlStore):
                 for organization_id in sorted({row["organization_id"] for row in rows}):
                     lock_organization(connection, organization_id)  # nobody removes it meanwhile
                 for account, row in zip(accounts, rows, strict=True):
-                    removed = connection.execute(_by_id(row["id"])).first()
+                    removed = connection.execute(by_id(row["id"])).first()
                     if removed is None:
                         connection.execute(insert(ACCOUNTS).values(row))
                     elif removed.deleted_at:
@@ -126,10 +133,10 @@ class SqlAccounts(SqlStore):
 
     def find(self, name_or_id: str) -> Account:
         with self._reads() as connection:
-            return self._account(_found(connection, name_or_id))
+            return self._account(find_row(connection, name_or_id))
 
     def all(self, organization_id: str | None = None) -> list[Account]:
-        question = _ACCOUNTS.where(ACCOUNTS.c.deleted_at == 0)
+        question = WITH_ORGANIZATION.where(ACCOUNTS.c.deleted_at == 0)
         if organization_id is not None:
             question = question.where(ACCOUNTS.c.organization_id == organization_id)
         with self._reads() as connection:
@@ -140,7 +147,7 @@ class SqlAccounts(SqlStore):
         if not ids:
             return []
         with self._reads() as connection:
-            rows = connection.execute(_ACCOUNTS.where(ACCOUNTS.c.id.in_(ids), ACCOUNTS.c.deleted_at == 0))
+            rows = connection.execute(WITH_ORGANIZATION.where(ACCOUNTS.c.id.in_(ids), ACCOUNTS.c.deleted_at == 0))
             accounts = [self._account(row) for row in rows]
         return sorted(accounts, key=lambda account: (account.name, account.id))
 
@@ -148,7 +155,7 @@ class SqlAccounts(SqlStore):
         names = ("id", "organization_id", "name", "type", "context", "tenant", "cluster_id", *_URLS)
         columns = (ACCOUNTS.c[name] for name in names)
         with self._reads() as connection:
-            rows = connection.execute(select(*columns).where(ACCOUNTS.c.deleted_at == 0)).all()
+            rows = connection.execute(of_organization(*columns).where(ACCOUNTS.c.deleted_at == 0)).all()
         places = [
             AccountPlace(
                 id=row.id,
@@ -160,15 +167,16 @@ class SqlAccounts(SqlStore):
                 prometheus_url=_url(row.prometheus_url),
                 tenant=row.tenant,
                 cluster_id=row.cluster_id,
+                organization=row.organization,
             )
             for row in rows
         ]
         return sorted(places, key=lambda place: (place.name, place.id))
 
     def removed(self, name_or_id: str | None = None) -> list[Account]:
-        question = _ACCOUNTS.where(ACCOUNTS.c.deleted_at != 0)
+        question = WITH_ORGANIZATION.where(ACCOUNTS.c.deleted_at != 0)
         if name_or_id is not None:
-            question = question.where(_is_called(name_or_id))
+            question = question.where(is_called(name_or_id))
         with self._reads() as connection:
             accounts = [self._account(row) for row in connection.execute(question)]
         return sorted(accounts, key=lambda account: (account.name, account.deleted_at, account.id))
@@ -199,7 +207,7 @@ class SqlAccounts(SqlStore):
             with self._writes() as connection:
                 locked = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id).with_for_update()
                 connection.execute(locked)
-                row = connection.execute(_living(account_id)).first()
+                row = connection.execute(not_removed(account_id)).first()
                 if row is None:
                     raise AccountNotFound(account_id)
                 stored = self._account(row)
@@ -217,7 +225,7 @@ class SqlAccounts(SqlStore):
 
     def remove(self, name_or_id: str, *, by: str = OPERATOR_NAME) -> None:
         with self._writes() as connection:
-            row = _found(connection, name_or_id)
+            row = find_row(connection, name_or_id)
             # Of two that had one name and were removed within a second, the later gets the next second.
             last = connection.scalar(
                 select(func.max(ACCOUNTS.c.deleted_at)).where(
@@ -271,7 +279,7 @@ class SqlAccounts(SqlStore):
             )
             if name is not None:
                 raise account_exists(account.name, organization=organization.name)
-            same_id = connection.execute(_by_id(account.id)).first()
+            same_id = connection.execute(by_id(account.id)).first()
             if same_id is not None and same_id.name != account.name:
                 raise account_id_taken(account.id, name=same_id.name)
 
@@ -317,6 +325,7 @@ class SqlAccounts(SqlStore):
             prometheus_credentials=prometheus_credentials,
             locked=locked,
             default_currency=row.default_currency,
+            organization=row.organization,
             created_at=from_seconds(row.created_at),
             deleted_at=from_seconds(row.deleted_at) if row.deleted_at else None,
         )
@@ -328,40 +337,6 @@ class _Clash(Exception):
     def __init__(self, meaning: StoreError) -> None:
         self.meaning = meaning
         super().__init__()
-
-
-_ACCOUNTS = select(ACCOUNTS, ORGANIZATIONS.c.currency.label("default_currency")).join(
-    ORGANIZATIONS, ORGANIZATIONS.c.id == ACCOUNTS.c.organization_id
-)
-"""Accounts with the currency of their organization."""
-
-
-def _by_id(account_id: str) -> Select[Any]:
-    return _ACCOUNTS.where(ACCOUNTS.c.id == account_id)
-
-
-def _living(account_id: str) -> Select[Any]:
-    return _by_id(account_id).where(ACCOUNTS.c.deleted_at == 0)
-
-
-def _is_called(name_or_id: str) -> ColumnElement[bool]:
-    return or_(ACCOUNTS.c.id == name_or_id, ACCOUNTS.c.name == name_or_id)
-
-
-def _found(connection: Connection, name_or_id: str) -> Row[Any]:
-    row: Row[Any] | None = connection.execute(_living(name_or_id)).first()
-    if row is not None:
-        return row
-    named = _ACCOUNTS.where(ACCOUNTS.c.name == name_or_id, ACCOUNTS.c.deleted_at == 0)
-    rows: Sequence[Row[Any]] = connection.execute(named).all()
-    if not rows:
-        if connection.scalar(select(ACCOUNTS.c.id).where(_is_called(name_or_id)).limit(1)) is not None:
-            raise AccountNotFound(name_or_id, is_removed=True)
-        living = connection.execute(select(ACCOUNTS.c.name, ACCOUNTS.c.id).where(ACCOUNTS.c.deleted_at == 0)).all()
-        raise AccountNotFound(name_or_id, names=[row.name for row in living], ids=[row.id for row in living])
-    if len(rows) > 1:
-        raise AmbiguousAccount(name_or_id, sorted(row.id for row in rows))
-    return rows[0]
 
 
 def _check(field: str, value: str | None, max_length: int) -> None:
