@@ -140,6 +140,7 @@ def test_day_of_a_removed_account_that_the_window_cuts_is_missing(home: Home) ->
         assert report.coverage.hours_covered == 24
         (issue,) = [issue for issue in report.issues if issue.kind is IssueKind.NOT_HELD]
         assert "begin and end the window at 00:00 UTC" in issue.message
+        assert reader.labels() == {ONE: "cluster-1 (removed)"}
         assert report.status is Status.PARTIAL
 
 

@@ -118,7 +118,7 @@ def _print_rest(
         say(out, f"  {note.mark}: {note.words}", indent=4)
     out.print()
     if grid is not None and not quiet:
-        say(out, rounding_words("--format json and csv have"), style="dim")
+        say(out, rounding_words("--format json and csv have", adds_up=False), style="dim")
 
 
 def _left_out(columns: Iterable[str], rows: int) -> Iterator[str]:

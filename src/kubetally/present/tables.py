@@ -64,13 +64,14 @@ def print_costs(answers: "Sequence[ClusterReport | Failed]", by: DetailLevel, *,
                 _print_breakdown(out, costs, by)
         print_notes(out, costs)
     if not quiet:
-        print_rounding(out, read, "--format json and csv have")
+        # Totals of groups are true: they are the same in every view, and need not add up.
+        print_rounding(out, read, "--format json and csv have", adds_up=by is DetailLevel.SUMMARY)
 
 
-def print_rounding(out: Console, read: Sequence[ClusterReport], where: str) -> None:
-    """The note on rounding, if any answer has figures. where: what has all decimals."""
+def print_rounding(out: Console, read: Sequence[ClusterReport], where: str, *, adds_up: bool = True) -> None:
+    """The note on rounding, if any answer has figures, as `rounding_words`."""
     if any(costs.status is not Status.NO_DATA for costs in read):
-        say(out, rounding_words(where), style="dim")
+        say(out, rounding_words(where, adds_up=adds_up), style="dim")
 
 
 def print_heading(out: Console, costs: ClusterReport) -> None:

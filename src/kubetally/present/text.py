@@ -122,9 +122,10 @@ def balance_table(checked: Verification) -> BalanceTable:
     return BalanceTable(rows, total)
 
 
-def rounding_words(where: str) -> str:
-    """The foot of tables. where: what has all decimals."""
-    return f"Rounded so that parts add up; {where} all six decimals."
+def rounding_words(where: str, *, adds_up: bool = True) -> str:
+    """The foot of tables. where: what has all decimals. adds_up: whether every column adds up as printed."""
+    words = "Rounded so that parts add up" if adds_up else "Figures are rounded on screen"
+    return f"{words}; {where} all six decimals."
 
 
 def _parts_of(check: ComponentCheck) -> tuple[int, ...]:

@@ -171,8 +171,8 @@ class JoinedReader(SharedEngine):
         return Coverage(asked, covered, snapshot.state or DayState.PROVISIONAL)
 
     def labels(self) -> dict[str, str]:
-        """What the accounts of the answer are called on screen, by id; removed ones if they have days in it."""
-        counted = {id_ for days in self._days.values() for id_, _ in days.used}
+        """What the accounts of the answer are called on screen, by id; removed ones if they have days in its window."""
+        counted = {id_ for days in self._days.values() for id_ in days.account_ids()}
         return account_labels(
             cluster.listed
             for id_, cluster in self._clusters.items()

@@ -45,6 +45,12 @@ class JoinedDays:
             windows[id_].append(span_of(day))
         return windows
 
+    def account_ids(self) -> set[str]:
+        """The accounts that have stored days, used or not, or issues of these."""
+        named = (issue.facts.get("accounts") for issue in self.issues)
+        of_issues = (str(id_) for ids in named if isinstance(ids, list) for id_ in ids)
+        return {*(id_ for id_, _ in self.used), *(day.account_id for day in self.unused), *of_issues}
+
     def live(self, ids: Iterable[str]) -> Iterator[tuple[str, LiveCosts]]:
         """The answers of these clusters."""
         for id_ in ids:

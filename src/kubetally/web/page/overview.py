@@ -90,7 +90,7 @@ def overview(
             _header(window_text)
             + f'<p class="quiet">{text(window_words(window))}</p>'
             + (sections or _no_clusters())
-            + ('<p class="quiet">Rounded so that parts add up; the API has all six decimals.</p>' if sections else "")
+            + ('<p class="quiet">Figures are rounded; the API has all six decimals.</p>' if sections else "")
             + _other_pages(window_text, number, pages)
             + _api_section(origin + costs_path, shown[0].id if shown else "ACCOUNT-ID", window, secret_file)
         )
