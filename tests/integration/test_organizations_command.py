@@ -56,7 +56,7 @@ def test_accounts_of_one_name_are_shown_with_their_organizations(home: Home, rep
     home.add("prod", "--url", replay.url_of("aurora"))
     home.add("prod", "--organization", "shop", "--url", replay.url_of("cygnus"))
     home.add("test", "--url", replay.url_of("draco"))
-    for command in ("costs", "costs --by cluster", "coverage", "verify"):
+    for command in ("costs", "costs --by cluster", "coverage", "verify", "doctor"):
         shown = home.call(*command.split(), *WHOLE).out
         names = {line.split()[0].rstrip(":") for line in shown.splitlines() if line.strip()}
         assert {"default/prod", "shop/prod", "test"} <= names, shown

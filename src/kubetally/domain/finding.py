@@ -26,12 +26,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The findings about one cluster; `place` is its URL without credentials, or its name."""
+    """The findings about one cluster; `place` is its URL without credentials, or its name.
+
+    account_label: what its account is called beside others on screen, if not by its name.
+    """
 
     place: str
     findings: Sequence[Finding]
     account_id: str | None = None
     account_name: str | None = None
+    account_label: str | None = None
 
     @property
     def has_failed(self) -> bool:

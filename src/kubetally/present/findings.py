@@ -13,7 +13,11 @@ def print_findings(diagnoses: Iterable[Diagnosis]) -> None:
     """Print the findings about each cluster, and what to do about them."""
     out = console()
     for diagnosis in diagnoses:
-        say(out, " ".join(filter(None, (diagnosis.account_name, diagnosis.place))), style="bold")
+        say(
+            out,
+            " ".join(filter(None, (diagnosis.account_label or diagnosis.account_name, diagnosis.place))),
+            style="bold",
+        )
         for finding in diagnosis.findings:
             say(out, f"  {finding.level.value:9}{finding.subject}: {finding.seen}", indent=11)
             if finding.remedy:

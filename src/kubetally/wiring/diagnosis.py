@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from kubetally.domain.account import account_labels
 from kubetally.domain.finding import Diagnosis
 from kubetally.domain.window import Window
 from kubetally.ledger.diagnose.cluster import diagnose_cluster, with_storage
 from kubetally.ledger.diagnose.replay import Replay, replay_all
 from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth
-from kubetally.ledger.ports.clusters import AnyCluster
+from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.store.meta.engine import file_of
@@ -44,7 +46,8 @@ def diagnose(clusters: Sequence[AnyCluster], window: Window, settings: Settings)
             )
         )
 
-    diagnoses = run(diagnose_all())
+    labels = account_labels(cluster.account for cluster in clusters if isinstance(cluster, AccountCluster))
+    diagnoses = [replace(each, account_label=labels.get(each.account_id or "")) for each in run(diagnose_all())]
     if any(diagnosis.account_id for diagnosis in diagnoses):
         return with_storage(diagnoses, check_storage(settings).problems)
     return diagnoses
