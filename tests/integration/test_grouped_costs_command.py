@@ -348,6 +348,20 @@ def test_removed_account_stays_in_the_sum_of_all(tmp_path: Path, replay: ReplayS
     assert [row["key"]["cluster"] for row in one["rows"]] == ["aurora"]
 
 
+def test_silent_source_is_said_beside_the_stored_days(tmp_path: Path, replay: ReplayServer) -> None:
+    home = Home(tmp_path / "home")
+    for name in CLUSTERS:
+        home.add(name, "--url", replay.url_of(name))
+        assert home.call("backfill", name, *THREE_DAYS).code == 0
+        assert home.call("accounts", "update", name, "--url", NOBODY).code == 0
+    window = ("--start", "2026-11-10", "--end", "2026-11-12")
+    words = "no day of 10-11 Nov 2026 UTC is stored; all stored days are within 20-22 Nov 2026 UTC"
+    for by in ("namespace", "pod"):
+        done = home.call("costs", *window, "--by", by)
+        assert (done.code, "total" in done.out, "status" in done.out) == (3, False, False)
+        assert [line.endswith(words) for line in done.err.splitlines()] == [True, True]
+
+
 def test_installed_program_groups_too(replay: ReplayServer) -> None:
     done = run("costs", "--url", replay.url_of("aurora"), *WHOLE, "--by", "label:team", *JSON)
     assert done.code == 0, done.err

@@ -57,7 +57,7 @@ def ask(
     for answer in answers:
         if not isinstance(answer, ClusterReport):
             name = answer.source.name if answer.source.account_name else ""
-            exits.complain(f"{name}: {answer.error}" if name else str(answer.error))
+            exits.complain(f"{name}: {answer.message}" if name else answer.message)
     return answers
 
 

@@ -79,7 +79,7 @@ def _ask(
         )
     for failure in costs.failed:
         name = failure.source.name if failure.source.account_name else ""
-        exits.complain(f"{name}: {failure.error}" if name else str(failure.error))
+        exits.complain(f"{name}: {failure.message}" if name else failure.message)
     return costs
 
 

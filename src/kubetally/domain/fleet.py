@@ -16,10 +16,16 @@ _LEAST_HOURS = 1e-6  # below it, a difference of hours is one of rounding
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Stands in a list of answers for a cluster that gave none."""
+    """Stands in a list of answers for a cluster that gave none. note: which days are stored instead, if known."""
 
     source: SourceIdentity
     error: KubetallyError
+    note: str = ""
+
+    @property
+    def message(self) -> str:
+        """Why, and what is stored instead."""
+        return f"{self.error}; {self.note}" if self.note else str(self.error)
 
 
 @dataclass(frozen=True, slots=True)

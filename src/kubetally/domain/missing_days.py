@@ -41,10 +41,19 @@ def no_day_words(window: Window, first: date, *, last: date) -> str:
     """That no day of a window is stored. first, last: of the stored days, which may have gaps between them."""
     stored = _span(first, last)
     what = "collect` collects what is due" if window.start >= stored.end else "backfill` collects past days"
-    return (
-        f"no day of {period_words(window)} is stored; all stored days are within {period_words(stored)}: "
-        f"`kubetally {what}"
-    )
+    return f"{_stored_words(window, stored)}: `kubetally {what}"
+
+
+def stored_outside(window: Window, stored: StoredDays) -> str:
+    """Which days are stored instead of those of a window; empty if there are none, or some may be in the window."""
+    if stored.first is None or stored.last is None:
+        return ""
+    span = _span(stored.first, stored.last)
+    return _stored_words(window, span) if window.overlap(span) is None else ""
+
+
+def _stored_words(window: Window, stored: Window) -> str:
+    return f"no day of {period_words(window)} is stored; all stored days are within {period_words(stored)}"
 
 
 def hours_without_data(

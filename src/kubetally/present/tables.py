@@ -132,6 +132,8 @@ def _print_overview(out: Console, answers: "Sequence[ClusterReport | Failed]") -
         ["total", "source shows", "idle", "difference", "CPU eff.", "RAM eff.", "eff.", "hours"],
     )
     read = [answer for answer in answers if isinstance(answer, ClusterReport)]
+    if not read:  # why is on standard error
+        return
     shown = [costs for costs in read if costs.status is not Status.NO_DATA]
     amounts = _overview_amounts(shown)
     for costs in read:

@@ -92,7 +92,7 @@ class JoinedDays:
             answer = self.answers.get(id_)
             if isinstance(answer, Failed):
                 about = {"accounts": [id_], "code": answer.error.code}
-                yield Issue(IssueKind.SOURCE_FAILED, str(answer.error), answer.source.url, window, None, about)
+                yield Issue(IssueKind.SOURCE_FAILED, answer.message, answer.source.url, window, None, about)
             elif answer is not None:
                 for issue in answer.issues:
                     if issue.kind is not IssueKind.NOT_MEASURED:  # facts count these

@@ -6,7 +6,7 @@ import pytest
 
 from kubetally.domain.account import StoredDays
 from kubetally.domain.issues import Issue
-from kubetally.domain.missing_days import hours_without_data, no_day_words, no_stored_day
+from kubetally.domain.missing_days import hours_without_data, no_day_words, no_stored_day, stored_outside
 from kubetally.domain.window import Window, parse_instant
 
 FIRST, LAST = date(2026, 11, 20), date(2026, 11, 24)
@@ -32,6 +32,25 @@ def message_at(as_of: datetime | None, start: str, end: str) -> str:
 def test_command_is_the_one_that_collects_the_window(start: str, end: str, command: str) -> None:
     words = no_day_words(window(start, end), FIRST, last=LAST)
     assert words.endswith(f"is stored; all stored days are within 20-24 Nov 2026 UTC: `kubetally {command}")
+
+
+@pytest.mark.parametrize(
+    ("stored", "start", "words"),
+    [
+        (
+            StoredDays(2, FIRST, LAST),
+            "2026-11-18",
+            "no day of 18-19 Nov 2026 UTC is stored; all stored days are within",
+        ),
+        (StoredDays(2, FIRST, LAST), "2026-11-19", ""),
+        (StoredDays(0, None, None), "2026-11-18", ""),
+    ],
+)
+def test_stored_days_are_named_if_all_are_outside(stored: StoredDays, start: str, words: str) -> None:
+    end = "2026-11-20" if start < "2026-11-19" else "2026-11-21"
+    found = stored_outside(window(start, end), stored)
+    assert found.startswith(words)
+    assert bool(found) is bool(words)
 
 
 def test_later_instant_is_named_only_if_it_may_have_a_day() -> None:

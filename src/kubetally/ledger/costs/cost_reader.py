@@ -12,9 +12,10 @@ from typing import TypeVar
 from kubetally import logs
 from kubetally.domain.account import Account
 from kubetally.domain.currency import OriginatedCurrency
-from kubetally.domain.errors import KubetallyError, RequestError, SourceError
+from kubetally.domain.errors import KubetallyError, RequestError, SourceError, StoreError
 from kubetally.domain.fleet import Failed
 from kubetally.domain.live_costs import LiveCosts
+from kubetally.domain.missing_days import stored_outside
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Clock, Window
@@ -158,7 +159,7 @@ class CostReader:
                 return await self._get_costs_as_of(subject, window, as_of)
             return await self.get_cluster_costs(subject, window, legacy=legacy)
 
-        answers = await _ask_each(subjects, answer, done)
+        answers = await self._ask_each(subjects, window, answer, done)
         flagged = iter(flag_duplicate_clusters([costs for costs in answers if isinstance(costs, ClusterReport)]))
         return [next(flagged) if isinstance(costs, ClusterReport) else costs for costs in answers]
 
@@ -204,8 +205,43 @@ class CostReader:
             )
             return replace(live, source=subject.identify(live.source))
 
-        answers = flag_duplicates_of_live(await _ask_each(list(subjects.values()), answer, done), window)
+        answers = flag_duplicates_of_live(await self._ask_each(list(subjects.values()), window, answer, done), window)
         return dict(zip(subjects, answers, strict=True))
+
+    async def _ask_each(
+        self,
+        subjects: Sequence[CostSubject],
+        window: Window,
+        ask: Callable[[CostSubject], Awaitable[_T]],
+        done: Callable[[], None],
+    ) -> list[_T | Failed]:
+        """The answers of clusters, asked concurrently, in order. `done` is called when one ends."""
+
+        async def answer(subject: CostSubject) -> _T | Failed:
+            try:
+                return await ask(subject)
+            except SourceError as error:
+                failed = Failed(subject.identify(SourceIdentity(subject.place)), error)
+                return replace(failed, note=await self._stored_instead(subject, window))
+            except KubetallyError as error:
+                return Failed(subject.identify(SourceIdentity(subject.place)), error)
+            except Exception as error:  # Unexpected error: must not affect other clusters.
+                logs.warning("unforeseen", source=subject.place, error=type(error).__name__, exc_info=True)
+                return Failed(subject.identify(SourceIdentity(subject.place)), _unforeseen(subject.place, error))
+            finally:
+                done()
+
+        return await asyncio.gather(*(answer(subject) for subject in subjects))
+
+    async def _stored_instead(self, subject: CostSubject, window: Window) -> str:
+        """Which days of a cluster are stored, if none is in the window."""
+        if subject.account is None or self._history is None:
+            return ""
+        try:
+            stored = await run_blocking(self._history_executor, partial(self._history.span, subject.account.id))
+        except StoreError:  # said by whatever reads the days
+            return ""
+        return stored_outside(window, stored)
 
 
 def subjects_by_id(subjects: Sequence[CostSubject]) -> dict[str, CostSubject]:
@@ -215,25 +251,6 @@ def subjects_by_id(subjects: Sequence[CostSubject]) -> dict[str, CostSubject]:
         id_ = subject.place if subject.account is None else subject.account.id
         by_id[f"{id_} ({number})" if id_ in by_id else id_] = subject
     return by_id
-
-
-async def _ask_each(
-    subjects: Sequence[CostSubject], ask: Callable[[CostSubject], Awaitable[_T]], done: Callable[[], None]
-) -> list[_T | Failed]:
-    """The answers of clusters, asked concurrently, in order. `done` is called when one ends."""
-
-    async def answer(subject: CostSubject) -> _T | Failed:
-        try:
-            return await ask(subject)
-        except KubetallyError as error:
-            return Failed(subject.identify(SourceIdentity(subject.place)), error)
-        except Exception as error:  # Unexpected error: must not affect other clusters.
-            logs.warning("unforeseen", source=subject.place, error=type(error).__name__, exc_info=True)
-            return Failed(subject.identify(SourceIdentity(subject.place)), _unforeseen(subject.place, error))
-        finally:
-            done()
-
-    return await asyncio.gather(*(answer(subject) for subject in subjects))
 
 
 @asynccontextmanager

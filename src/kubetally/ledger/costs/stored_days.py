@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from kubetally import logs
+from kubetally.domain.account import StoredDays
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import NOT_REPLACED, Collection, is_copy_used, window_of
 from kubetally.domain.damage import CollectionGone, DayDamaged
@@ -100,6 +101,10 @@ class History:
             raise InvalidAsOf(as_of, now=now)
         if as_of < now - self._keep:
             raise HistoryGone(as_of, earliest=now - self._keep)
+
+    def span(self, account_id: str) -> StoredDays:
+        """The first and the last stored day of an account. Raises StoreError."""
+        return self._coverage.stored_days([account_id])
 
     def progress(self, account_ids: Sequence[str], now: datetime) -> Progress:
         """The progress of collecting these accounts up to yesterday. Raises: StoreError."""
