@@ -26,6 +26,7 @@ from tests.cluster_days import cluster_day
 from tests.kept import CoverageInMemory
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import SECRET, AccountsInMemory, account, account_id
+from tests.tokens import OrganizationsInMemory
 
 DAYS = {"start": "2026-11-20", "end": "2026-11-22"}
 COLLECTED = NOON_AFTER - timedelta(hours=9)
@@ -57,8 +58,15 @@ class Home:
 def native_app(reader: LedgerReader, accounts: AccountsInMemory, tokens: TokenCache | None = None) -> InstrumentedApp:
     """The service with the native API; it asks no source."""
     service = CostService(accounts, lambda _: None, FixedClock(), calculate=calculate_here)  # type: ignore[arg-type, return-value]
-    answers = LedgerAnswers(reader, day_requests)
-    return create_app(service, SECRET, version="0", clock=FixedClock(), ledger=answers, tokens=tokens)
+    return create_app(
+        service,
+        SECRET,
+        version="0",
+        clock=FixedClock(),
+        ledger=LedgerAnswers(reader, day_requests),
+        organizations=OrganizationsInMemory(accounts.organizations),
+        tokens=tokens,
+    )
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from kubetally.cli.logs import set_up_logs
 from kubetally.domain.account import (
@@ -39,11 +38,11 @@ from kubetally.web.server import run, serve
 from kubetally.web.v1.pages import LedgerQueries
 from tests.opened import open_source
 from tests.served import FixedClock
+from tests.tokens import ORGANIZATION, OrganizationsInMemory
 
 SECRET = "swordfish-never-logged"
 PATH = "/metroculus/v2/kubecost_cluster_costs"
 S, E = 1795132800, 1795392000
-ORGANIZATION = Organization("5c5f8bd8-1f6b-4fd0-9c1e-3a4f3b1d2e01", "default", "USD", datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def account_id(number: int) -> str:
@@ -71,7 +70,7 @@ class AccountsInMemory:
 
     def organization(self, name_or_id: str = "default") -> Organization:
         self._fail()
-        found = next((each for each in self._organizations() if name_or_id in (each.id, each.name)), None)
+        found = next((each for each in self.organizations() if name_or_id in (each.id, each.name)), None)
         if found is None:
             raise organization_not_found(name_or_id)
         return found
@@ -108,7 +107,7 @@ class AccountsInMemory:
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         self._fail()
-        owners = {organization.id: organization for organization in self._organizations()}
+        owners = {organization.id: organization for organization in self.organizations()}
         chosen = (
             replace(each, default_currency=owner.currency, organization=owner.name)
             if (owner := owners.get(each.organization_id)) is not None
@@ -143,7 +142,7 @@ class AccountsInMemory:
         return sorted(chosen, key=lambda account: account.name)
 
     def listed(self) -> list[ListedAccount]:
-        names = {organization.id: organization.name for organization in self._organizations()}
+        names = {organization.id: organization.name for organization in self.organizations()}
         known = sorted((*self.accounts, *self.gone), key=lambda account: account.id)
         return [ListedAccount(a.id, a.name, names[a.organization_id], a.deleted_at, a.organization_id) for a in known]
 
@@ -168,12 +167,12 @@ class AccountsInMemory:
             now = self.clock.now()
             self.gone.append(replace(found, credentials=none, prometheus_credentials=none, deleted_at=now))
 
-    def _organizations(self) -> list[Organization]:
+    def organizations(self) -> list[Organization]:
         return [replace(ORGANIZATION, currency=self.currency), *self.others]
 
     def _check(self, new: Account, old: Account | None = None) -> None:
         """Raise what keeps an account from being stored in place of `old`."""
-        owner = next((each for each in self._organizations() if each.id == new.organization_id), None)
+        owner = next((each for each in self.organizations() if each.id == new.organization_id), None)
         if owner is None:
             raise organization_not_found(new.organization_id)
         for account in self.accounts:
@@ -220,7 +219,16 @@ def serving(
     """The URL of the service, run by its own server on a loop of its own thread."""
     told, urls = threading.Event(), list[str]()
     clock = clock or FixedClock()
-    app = create_app(service, SECRET, version="1.2.3-test", clock=clock, storage=storage, ledger=ledger)
+    organizations = OrganizationsInMemory()
+    app = create_app(
+        service,
+        SECRET,
+        version="1.2.3-test",
+        clock=clock,
+        storage=storage,
+        ledger=ledger,
+        organizations=organizations,
+    )
 
     def listening(url: str) -> None:
         urls.append(url)

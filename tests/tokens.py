@@ -1,13 +1,17 @@
-"""Tokens kept in memory."""
+"""Tokens and organizations kept in memory."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from kubetally.domain.access import Role, Token
 from kubetally.domain.account import Organization
 from kubetally.ledger.accounts.tokens import TokenDraft, add_token
+from kubetally.ledger.ports.organizations import organization_not_found
 from kubetally.ledger.ports.tokens import token_not_found
 from tests.served import FixedClock
+
+ORGANIZATION = Organization("5c5f8bd8-1f6b-4fd0-9c1e-3a4f3b1d2e01", "default", "USD", datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @dataclass
@@ -52,20 +56,23 @@ class TokensInMemory:
     ) -> str:
         """The text of a new token."""
         draft = TokenDraft(role, organization.id, condition, expires_in)
-        return add_token(self, OneOrganization(organization), FixedClock(), draft, owner="test").text
+        return add_token(self, OrganizationsInMemory(lambda: [organization]), FixedClock(), draft, owner="test").text
 
 
 @dataclass
-class OneOrganization:
-    """The part of the port `Organizations` that tokens need."""
+class OrganizationsInMemory:
+    """The part of the port `Organizations` that reads."""
 
-    organization: Organization
+    organizations: Callable[[], Sequence[Organization]] = lambda: [ORGANIZATION]
 
     def find(self, name_or_id: str = "default") -> Organization:
-        return self.organization
+        found = next((its for its in self.organizations() if name_or_id in (its.id, its.name)), None)
+        if found is None:
+            raise organization_not_found(name_or_id)
+        return found
 
     def all(self) -> list[Organization]:
-        return [self.organization]
+        return sorted(self.organizations(), key=lambda organization: organization.name)
 
     def add(self, organization: Organization, *, by: str) -> None:
         raise NotImplementedError

@@ -29,7 +29,7 @@ from tests.tokens import TokensInMemory
 SHOP = Organization("0b0a3c1e-6a53-4b93-8a8e-9d7e3c7f0a11", "shop", "USD", ORGANIZATION.created_at)
 EMPTY = Organization("0b0a3c1e-6a53-4b93-8a8e-9d7e3c7f0a12", "empty", "USD", ORGANIZATION.created_at)
 TEAM = 'namespace:"team-01"|label[app]:"app-0"'
-ROUTES = ["clusters", "costs", "compare", "explain", "exports", "labels", "assets", "balance", "coverage"]
+ROUTES = ["session", "clusters", "costs", "compare", "explain", "exports", "labels", "assets", "balance", "coverage"]
 WHOLE_CLUSTERS = ["assets", "balance"]
 
 
@@ -43,7 +43,8 @@ class Doors:
 
     def get(self, path: str, token: str | None, **parameters: Any) -> Any:
         headers = {"Secret": SECRET} if token is None else {"Authorization": f"Bearer {token}"}
-        return self.client.get(f"/api/v1/{path}", params=DAYS | parameters, headers=headers)
+        about = {} if path == "session" else DAYS | parameters
+        return self.client.get(f"/api/v1/{path}", params=about, headers=headers)
 
     def body(self, path: str, token: str | None, **parameters: Any) -> dict[str, Any]:
         response = self.get(path, token, **parameters)
@@ -135,6 +136,24 @@ def test_filtered_token_has_the_rows_that_pass(doors: Doors, path: str) -> None:
             body.pop("issues")
             body.pop("request", None)
         assert bodies[0] == bodies[1], asked
+
+
+def test_session_says_who_asks_and_what_they_may_see(doors: Doors) -> None:
+    operator = doors.client.get("/api/v1/session", headers={"Secret": SECRET})
+    assert operator.headers["cache-control"] == "no-store"
+    body = operator.json()
+    assert (body["name"], body["is_operator"]) == ("operator", True)
+    assert [(its["name"], its["role"]) for its in body["organizations"]] == [
+        ("default", None),
+        ("empty", None),
+        ("shop", None),
+    ]
+    token = doors.tokens.token(SHOP, Role.EDITOR, condition='namespace:"team-01"')
+    body = doors.client.get("/api/v1/session", headers={"Authorization": f"Bearer {token}"}).json()
+    assert (body["name"].startswith("token editor ("), body["is_operator"]) == (True, False)
+    (own,) = body["organizations"]
+    assert (own["id"], own["name"], own["currency"], own["role"]) == (SHOP.id, "shop", "USD", "editor")
+    assert own["filter"] == {"field": "namespace", "op": ":", "values": ["team-01"], "position": 0}
 
 
 def _lines(text: str) -> list[dict[str, str]]:

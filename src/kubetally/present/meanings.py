@@ -157,6 +157,18 @@ MEANINGS: Final[dict[str, str]] = {
 
 _IDLE: Final = {"idle": "Cost of what no workload was allocated, in `currency`; null if unknown."}
 OWN_MEANINGS: Final[dict[str, dict[str, str]]] = {
+    "Session": {
+        "name": "Who asks: operator, or the name and id of a token.",
+        "is_operator": "Whether the secret of the service was sent, which opens everything.",
+        "organizations": "Organizations that may be seen, by name.",
+    },
+    "OwnOrganization": {
+        "id": "Id of the organization.",
+        "name": "Name of the organization.",
+        "currency": "Currency of its accounts where neither they nor their sources state one.",
+        "role": "Role in it: viewer, editor or admin; null for the operator.",
+        "filter": "The rows of it that may be seen, as a tree; null for all.",
+    },
     "AccountDay": {
         "kind": "What is known of the day.",
         "state": "State of the stored day: provisional or settled; null if it is not stored.",

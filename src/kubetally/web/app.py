@@ -12,6 +12,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.token_cache import TokenCache
 from kubetally.ledger.costs.service import ClusterUnreadable, CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
+from kubetally.ledger.ports.organizations import Organizations
 from kubetally.web.connections import Connections
 from kubetally.web.documentation import openapi_config, openapi_json, swagger
 from kubetally.web.faces import problem_at
@@ -50,19 +51,21 @@ def create_app(
     sign_in: SignIn | None = None,
     proxies: TrustedProxies | None = None,
     ledger: LedgerQueries | None = None,
+    organizations: Organizations | None = None,
     tokens: TokenCache | None = None,
 ) -> InstrumentedApp:
     """The whole service. It closes `service` and `storage` when it stops.
 
     page_window: the default window of `/`. secret_file: of the secret; None if the environment has it. storage: its
     problems are shown by `/readyz` and `/metrics`. sign_in: exchanges links; by default one of `secret` and `clock`.
-    ledger: answers questions about it; without it there is no native API. tokens: that open it, beside the secret.
+    ledger: answers questions about it, of these organizations; without both there is no native API. tokens: that open
+    it, beside the secret.
 
     Raises: ValueError, for a weak secret.
     """
     required_secret, state, http_metrics = Secret(secret), ServiceState(), HttpMetrics(service, version)
     proxies = proxies or TrustedProxies()
-    native = None if ledger is None else NativeApi(ledger, clock, version)
+    native = None if ledger is None or organizations is None else NativeApi(ledger, organizations, clock, version)
     costs = CostAnswers(service, required_secret, clock, http_metrics)
     guard = PageGuard(required_secret, sign_in or SignIn(secret, clock), proxies)
 

@@ -91,6 +91,7 @@ def run_service(
             sign_in=SignIn(secret.text, SystemClock()),  # links are made by the clock of the machine
             proxies=proxies,
             ledger=LedgerAnswers(reader, day_requests),
+            organizations=ledger.organizations,
             tokens=TokenCache(ledger.tokens, SystemClock(), executor=token_threads),
         )
         limits, count = ConnectionLimits(per_address=settings.connections_per_address), len(ledger.accounts.places())

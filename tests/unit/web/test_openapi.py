@@ -52,7 +52,7 @@ def native_api() -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
                 collect(schema)
 
     collect(operations)
-    return [parameter for operation in operations for parameter in operation["parameters"]], schemas
+    return [parameter for operation in operations for parameter in operation.get("parameters", ())], schemas
 
 
 def test_every_key_and_parameter_of_the_native_api_has_a_meaning() -> None:

@@ -15,6 +15,7 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.types import AnyCallable
 
 from kubetally.domain.window import Clock
+from kubetally.ledger.ports.organizations import Organizations
 from kubetally.tasks import Calculate, calculate_on
 from kubetally.web.v1.errors import PROBLEM_JSON, ProblemDetails
 from kubetally.web.v1.etag import JSON
@@ -46,6 +47,7 @@ class NativeApi:
     """
 
     ledger: LedgerQueries
+    organizations: Organizations
     clock: Clock
     version: str
     kept: KeptAnswers = field(default_factory=KeptAnswers)
@@ -69,6 +71,20 @@ def endpoint(
         responses={
             200: ResponseSpec(body, generate_examples=False, description="The answer, with its `ETag`."),
             304: ResponseSpec(None, description="The client has the answer already; see `If-None-Match`."),
+            **_PROBLEMS,
+        },
+        media_type=JSON,
+    )
+
+
+def unkept_endpoint(path: str, body: type, *, summary: str) -> Callable[[AnyCallable], HTTPRouteHandler]:
+    """As `endpoint`, for one without parameters whose answers no client keeps."""
+    return get(
+        path,
+        summary=summary,
+        operation_id=path.strip("/"),
+        responses={
+            200: ResponseSpec(body, generate_examples=False, description="The answer."),
             **_PROBLEMS,
         },
         media_type=JSON,

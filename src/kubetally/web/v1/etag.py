@@ -5,7 +5,7 @@ from typing import Final
 from litestar.response import Response
 
 JSON: Final = "application/json"
-_REVALIDATED: Final = {"Cache-Control": "private, no-cache", "Vary": "Secret"}
+_REVALIDATED: Final = {"Cache-Control": "private, no-cache", "Vary": "Secret, Authorization"}
 
 
 def is_known(tag: str, *, if_none_match: str | None) -> bool:

@@ -17,6 +17,7 @@ from kubetally.web.v1.errors import problem_of
 from kubetally.web.v1.explain import explain_endpoint
 from kubetally.web.v1.exports import exports_endpoint
 from kubetally.web.v1.labels import labels_endpoint
+from kubetally.web.v1.session import session_endpoint
 
 
 def native_api(api: NativeApi, principals: Principals) -> Router:
@@ -32,6 +33,7 @@ def native_api(api: NativeApi, principals: Principals) -> Router:
     return Router(
         NATIVE,
         route_handlers=[
+            session_endpoint(api),
             clusters_endpoint(api),
             costs_endpoint(api),
             compare_endpoint(api),

@@ -19,4 +19,4 @@ def test_clients_may_keep_an_answer_if_they_ask_each_time() -> None:
     for response in (with_etag(b"{}", "a"), not_modified("a")):
         assert response.headers["ETag"] == '"a"'
         assert response.headers["Cache-Control"] == "private, no-cache"
-        assert response.headers["Vary"] == "Secret"
+        assert response.headers["Vary"] == "Secret, Authorization"
