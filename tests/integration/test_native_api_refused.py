@@ -26,7 +26,7 @@ _DAY = [("yesterdayish", "is not a time"), ("2026-11-20T06:00:00Z", "whole UTC d
 _EARLY = [("1500-01-01", "before 1970"), ("1970-01-01", "3,660 are allowed")]
 BAD: dict[str, list[tuple[str, str]]] = {
     "start": [*_DAY, *_EARLY, ("2026-11-23", "not after"), ("2030-01-01", "not after")],
-    "end": [*_DAY, ("2026-11-19", "not after")],
+    "end": [*_DAY, ("2026-11-19", "not after"), ("2026-11-20", "give a later end")],
     "before_start": [*_DAY, *_EARLY],
     "before_end": _DAY,
     "filter": [
@@ -35,7 +35,7 @@ BAD: dict[str, list[tuple[str, str]]] = {
         ('cluster:"a', "not closed"),
         ('cluster:"a"+cluster:"b"|cluster:"c"', "position"),
     ],
-    "as_of": [("whenever", "is not a time"), ("2030-01-01", "in the future")],
+    "as_of": [("whenever", "is not a time"), ("2030-01-01", "in the future"), ("2030-01-01", "give an earlier one")],
     "group": [("colour", "use a comma list"), ("cluster,cluster", "twice")],
     "step": [("fortnight", "day, week, month"), ("", "day, week, month")],
     "idle": [("perhaps", "separate, weighted, even, none")],

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from kubetally.domain.errors import RequestError
-from kubetally.domain.nearest import suggestion
+from kubetally.domain.nearest import did_you_mean, suggestion
 from kubetally.domain.question.dimensions import sanitize_key
 
 PLAIN: Final = (
@@ -55,7 +55,8 @@ def _dimension(item: str) -> Dimension:
     name, colon, key = item.partition(":")
     canonical = _SPELLINGS.get(name.strip().replace("_", "").lower())
     if canonical is None:
-        raise _error(f"has the unknown dimension {item!r}{suggestion(name, _KNOWN)}")
+        near = suggestion(name, _KNOWN) or (did_you_mean([f"label:{name}"]) if name and not colon else "")
+        raise _error(f"has the unknown dimension {item!r}{near}")
     if canonical not in KEYED:
         if colon:
             raise _error(f"has {item!r}, but {canonical} takes no key")

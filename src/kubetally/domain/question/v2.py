@@ -38,6 +38,8 @@ _FIELDS = {field.value.lower(): field for field in Field} | {
     "service": Field.SERVICES,
 }
 """By name in lower case without `_`: OpenCost's spelling, and that of a group."""
+_OTHER_WORDS = {"memory": "ram", "mem": "ram", "storage": "pv", "volumes": "pv", "disks": "pv", "lb": "load_balancer"}
+"""What components are called elsewhere."""
 _TOKEN = re.compile(
     r'\s*(?:(?P<op>!?(?:<~|~>|~)?:)|(?P<punctuation>[+|(),])|"(?P<value>[^"]*)"|\[(?P<key>[^\]]*)\]|(?P<name>[\w-]+))'
 )
@@ -134,7 +136,7 @@ class _Reader:
         """The next value, a currency in capitals; of a field with few, whole values have to be one of these."""
         known, token = self._known.get(field), self._tokens[self._at]
         if known and token.kind == "value" and op in (Op.EQUALS, Op.NOT_EQUALS) and token.text not in known:
-            near = suggestion(token.text, known)
+            near = suggestion(_OTHER_WORDS.get(token.text.lower(), token.text), known)
             self._fail(f"{field.value} has no value {token.text!r}{near}: it is one of {', '.join(known)}")
         value = self._value()
         return value.upper() if field is Field.CURRENCY and value != UNALLOCATED else value

@@ -33,7 +33,9 @@ class InvalidAsOf(RequestError):
 
     def __init__(self, as_of: datetime, *, now: datetime) -> None:
         self.as_of, self.now = as_of, now
-        super().__init__(f"--as-of {rfc3339(as_of)} is in the future (now {rfc3339(now)})")
+        super().__init__(
+            f"--as-of {rfc3339(as_of)} is in the future (now {rfc3339(now)}): give an earlier one, or none for now"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,10 @@ def _window_of(
             raise InvalidParameter(name, f"{name} is missing: give both, such as {both}")
     start, end = (parameter.of(values) or now for parameter in (first, last))
     if end <= start:
-        problem = f"{last.name} {rfc3339(end)} is not after {first.name} {rfc3339(start)}"
+        problem = (
+            f"{last.name} {rfc3339(end)} is not after {first.name} {rfc3339(start)}: give a later {last.name}, such as "
+            "the day after, as it is not included itself"
+        )
         raise InvalidParameter(last.name, problem, code=InvalidWindow.code)
     if start > now:
         raise InvalidParameter(first.name, str(FutureWindow(rfc3339(start), now)), code=FutureWindow.code)
@@ -131,5 +134,8 @@ def parse_past(values: Mapping[str, str], now: datetime) -> datetime | None:
     """The instant of `as_of`; None for now. Raises InvalidParameter."""
     instant = AS_OF.of(values)
     if instant is not None and instant > now:
-        raise InvalidParameter("as_of", f"as_of {rfc3339(instant)} is in the future (now {rfc3339(now)})")
+        problem = (
+            f"as_of {rfc3339(instant)} is in the future (now {rfc3339(now)}): give an earlier one, or none for now"
+        )
+        raise InvalidParameter("as_of", problem)
     return instant

@@ -28,6 +28,7 @@ def test_namespace_labels_are_read_in_both_spellings() -> None:
     [
         ("colour", "unknown dimension 'colour'"),
         ("namespaces", "'namespaces' [(]did you mean namespace[?][)]: use a comma list"),
+        ("team", "'team' [(]did you mean label:team[?][)]: use a comma list"),
         ("label", "without a key"),
         ("label: ", "without a key"),
         ("pod:x", "pod takes no key"),

@@ -68,7 +68,7 @@ def test_spaces_and_letter_case_of_fields_do_not_matter() -> None:
         ('namespace:"a")', 13, "end expected"),
         ("()", 1, "field"),
         ('kind:"idle","foo"', 12, "no value 'foo'"),
-        ('component!:"memory"', 11, "cpu, ram"),
+        ('component!:"memory"', 11, "did you mean ram?"),
         ('pod:"a"' + ',"a"' * 500, 2004, "more than 500 values"),
         ("(" * 5000 + 'pod:"a"' + ")" * 5000, 51, "more than 50"),
     ],
