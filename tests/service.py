@@ -98,7 +98,9 @@ class AccountsInMemory:
         self._fail()
         found = [account for account in self.all() if account.id == name_or_id]
         found = found or [account for account in self.all() if account.name == name_or_id]
-        found = found or [each for each in self.all() if qualified_name(each.organization, each.name) == name_or_id]
+        found = found or [
+            each for each in self.all() if qualified_name(organization=each.organization, name=each.name) == name_or_id
+        ]
         if len(found) > 1:
             raise AmbiguousAccount(name_or_id, {account.id: account.organization for account in found})
         if not found:

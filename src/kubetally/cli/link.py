@@ -20,6 +20,6 @@ def link(url: Url = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}") -> None:
       kubetally link --url https://kubetally.example
     """
     from kubetally.cli.start import start
-    from kubetally.wiring.link import new_link
+    from kubetally.wiring.service import new_link
 
     print(new_link(start(), url))

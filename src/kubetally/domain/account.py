@@ -153,13 +153,13 @@ def account_labels(accounts: Iterable[AnyAccount | ListedAccount]) -> dict[str, 
         is_removed = isinstance(account, ListedAccount) and account.removed_at is not None
         by_name[f"{account.name} (removed)" if is_removed else account.name].append(account)
     return {
-        account.id: name if len(same) == 1 else qualified_name(account.organization, name)
+        account.id: name if len(same) == 1 else qualified_name(organization=account.organization, name=name)
         for name, same in by_name.items()
         for account in same
     }
 
 
-def qualified_name(organization: str, name: str) -> str:
+def qualified_name(*, organization: str, name: str) -> str:
     """A name of an account with that of its organization, as commands understand it."""
     return f"{organization}/{name}"
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from kubetally.domain.account import account_labels
 from kubetally.domain.currency import OriginatedCurrency, choose_currency
 from kubetally.domain.fleet import Failed
 from kubetally.domain.question.cost_question import DetailLevel
@@ -15,7 +14,7 @@ from kubetally.domain.report import ClusterReport
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.costs.stored_days import History
-from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
+from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster, labels_of
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
@@ -91,7 +90,7 @@ def subjects_of(clusters: Sequence[AnyCluster], settings: Settings) -> list[Cost
 
         return source_opener(settings)
 
-    labels = account_labels(cluster.account for cluster in clusters if isinstance(cluster, AccountCluster))
+    labels = labels_of(clusters)
 
     def subject(cluster: AnyCluster) -> CostSubject:
         account = cluster.account if isinstance(cluster, AccountCluster) else None

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from kubetally.domain.account import account_labels
 from kubetally.domain.finding import Diagnosis
 from kubetally.domain.window import Window
 from kubetally.ledger.diagnose.cluster import diagnose_cluster, with_storage
 from kubetally.ledger.diagnose.replay import Replay, replay_all
 from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth
-from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster
+from kubetally.ledger.ports.clusters import AnyCluster, labels_of
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.store.meta.engine import file_of
@@ -46,7 +45,7 @@ def diagnose(clusters: Sequence[AnyCluster], window: Window, settings: Settings)
             )
         )
 
-    labels = account_labels(cluster.account for cluster in clusters if isinstance(cluster, AccountCluster))
+    labels = labels_of(clusters)
     diagnoses = [replace(each, account_label=labels.get(each.account_id or "")) for each in run(diagnose_all())]
     if any(diagnosis.account_id for diagnosis in diagnoses):
         return with_storage(diagnoses, check_storage(settings).problems)

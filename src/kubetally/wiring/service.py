@@ -21,7 +21,7 @@ from kubetally.query.reader import LedgerReader
 from kubetally.settings import Settings
 from kubetally.sources.opencost.client import day_requests
 from kubetally.sources.opener import AccountOpener
-from kubetally.store.meta.service_secret import open_secret
+from kubetally.store.meta.service_secret import open_secret, running_secret
 from kubetally.tasks import usable_cores
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits
@@ -106,6 +106,11 @@ def run_service(
             if not or_free_port:
                 raise
             serve(app, host, 0, listening=listening, limits=limits)
+
+
+def new_link(settings: Settings, url: str) -> str:
+    """See `sign_in_link`. Raises RequestError, also without a secret; UnusableFile."""
+    return sign_in_link(url, secret=running_secret(settings.secret, settings.home_folder).text, now=SystemClock().now())
 
 
 @contextmanager

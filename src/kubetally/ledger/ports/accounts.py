@@ -53,7 +53,9 @@ class AmbiguousAccount(RequestError):
 
     def __init__(self, name: str, organizations: Mapping[str, str]) -> None:
         self.name = name
-        named = sorted(f"{qualified_name(its, name)} (id {id_})" for id_, its in organizations.items())
+        named = sorted(
+            f"{qualified_name(organization=its, name=name)} (id {id_})" for id_, its in organizations.items()
+        )
         super().__init__(f"several accounts are called {name!r}: give one of {', '.join(named)}")
 
 

@@ -1,8 +1,9 @@
 """A cluster by where its sources are, or as an account."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kubetally.domain.account import Account, AnyAccount
+from kubetally.domain.account import Account, AnyAccount, account_labels
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.source_url import SourceUrl
 
@@ -103,3 +104,8 @@ class AccountCluster:
 
 
 AnyCluster = Cluster | AccountCluster
+
+
+def labels_of(clusters: Iterable[AnyCluster]) -> dict[str, str]:
+    """See `account_labels`, of those clusters that are accounts."""
+    return account_labels(cluster.account for cluster in clusters if isinstance(cluster, AccountCluster))
