@@ -19,7 +19,7 @@ from kubetally.domain.question.group import PLAIN
 from kubetally.domain.window import rfc3339
 from kubetally.store.lake.schema import ALLOCATIONS, COST_COLUMNS
 from kubetally.web.v1.cursor import read_cursor, write_cursor
-from tests.cluster_days import cluster_day
+from tests.cluster_days import DAY, cluster_day
 from tests.native import COLLECTED, DAYS, ONE, Home, body_of, money
 
 PATH = "/api/v1/costs"
@@ -180,6 +180,21 @@ def test_export_says_what_was_asked_and_how_much_is_covered(client: TestClient[A
     assert table["currency"].to_pylist() == [body["currency"]] * len(body["rows"])
     lines = csv.DictReader(io.StringIO(export(client, **asked).decode()))
     assert [line["currency"] for line in lines] == [body["currency"]] * len(body["rows"])
+
+
+@pytest.mark.parametrize(("order", "is_by_time"), [("", True), ("namespace", False)])
+def test_steps_of_an_export_are_in_order_of_time(
+    home: Home, client: TestClient[Any], order: str, is_by_time: bool
+) -> None:
+    home.store(cluster_day(ONE, day=DAY + timedelta(days=1)))
+    asked = {"group": "namespace", "step": "day", "order": order}
+    lines = list(csv.DictReader(io.StringIO(export(client, **asked).decode())))
+    starts = [line["window_start"] for line in lines]
+    assert len(set(starts)) == 2
+    assert (starts == sorted(starts)) is is_by_time
+    body = costs(client, **asked, limit=10_000)
+    by_step = sorted(body["rows"], key=lambda row: row["window_start"]) if is_by_time else body["rows"]
+    assert [line["total_cost"] for line in lines] == [f"{row['total_cost']:.6f}" for row in by_step]
 
 
 @pytest.mark.parametrize("group", [*PLAIN, "label:app", "cluster,kind", "namespace,Kind,component"])

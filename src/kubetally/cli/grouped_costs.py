@@ -87,22 +87,23 @@ def _show_report(
     report: "CostReport", question: "GroupedQuestion", names: "Mapping[str, str]", output: Format, *, quiet: bool
 ) -> None:
     """names: of the clusters, by id."""
-    from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report
+    from kubetally.domain.question.arrange import DEFAULT_ORDER, arrange_report, rows_of_file
 
     if output is Format.TABLE:
         from kubetally.present.grouped_tables import print_grouped
 
         print_grouped(report, question.top, names, question.words, quiet=quiet)
         return
-    lines, rows = arrange_report(report, DEFAULT_ORDER, question.top)
     if output is Format.JSON:
         from kubetally.present.cost_report import Shown, report_body
 
+        lines, rows = arrange_report(report, DEFAULT_ORDER, question.top)
         _print_json(report_body(report, Shown(rows, lines, len(rows), DEFAULT_ORDER, max(len(rows), 1), question.top)))
         return
     from kubetally.query.export import export_table, report_table
 
-    _write(export_table(report_table(report, [*lines, *rows]), ExportFormat(output.value)), output)
+    file_rows = rows_of_file(report, DEFAULT_ORDER, question.top)
+    _write(export_table(report_table(report, file_rows), ExportFormat(output.value)), output)
     _warn(report.issues, names, quiet=quiet)
 
 

@@ -11,7 +11,7 @@ from kubetally.domain.compared_periods import PeriodCosts
 from kubetally.domain.component import NO_CLASSES, Costs
 from kubetally.domain.efficiency import NO_HOURS, Hours, RatedHours
 from kubetally.domain.issues import Issue, OnIssues
-from kubetally.domain.question.arrange import Order, arrange_report, split_lines
+from kubetally.domain.question.arrange import Order, rows_of_file, split_lines
 from kubetally.domain.question.cost_question import CostQuestion, ExportFormat
 from kubetally.domain.question.mention import Mention, Similar
 from kubetally.domain.question.partial import EVERY_ROW
@@ -119,8 +119,7 @@ class LedgerReports:
         if question.group:
             report = self.costs(with_top(question, order, top))
             on_issues(report.issues)
-            lines, rows = arrange_report(report, order, top)
-            yield from export_table(report_table(report, [*lines, *rows]), format_)
+            yield from export_table(report_table(report, rows_of_file(report, order, top)), format_)
             return
         from kubetally.query.row_files import can_read, read_rows
         from kubetally.store.lake.schema import ALLOCATIONS

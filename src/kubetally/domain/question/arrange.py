@@ -98,6 +98,13 @@ def arrange_report(report: CostReport, order: Sequence[Order], top: int | None) 
     return arrange(report.lines, group, order), arrange(rows, group, order)
 
 
+def rows_of_file(report: CostReport, order: Sequence[Order], top: int | None) -> list[CostRow]:
+    """The lines and the rows of a report as a file has them: step by step, unless another order is asked for."""
+    lines, rows = arrange_report(report, order, top)
+    both = [*lines, *rows]
+    return sorted(both, key=_start) if tuple(order) == DEFAULT_ORDER else both
+
+
 def split_lines(rows: Iterable[_Row]) -> tuple[list[_Row], list[_Row]]:
     """Lines of their own, and all other rows; lines lead the first page and count in no limit."""
     lines, others = list[_Row](), list[_Row]()
@@ -133,5 +140,9 @@ def _reader(field: str, group: Sequence[Dimension], figures: Figures) -> Callabl
 
 
 def _tie(row: Arranged) -> tuple[Any, ...]:
-    start = "" if row.start is None else row.start.isoformat()
-    return [(value is None, value or "") for value in row.key], str(row.kind), row.account_id or "", start
+    return [(value is None, value or "") for value in row.key], str(row.kind), row.account_id or "", _start(row)
+
+
+def _start(row: Arranged) -> str:
+    """When its step begins; empty without steps."""
+    return "" if row.start is None else row.start.isoformat()
