@@ -43,7 +43,7 @@ def print_grouped(
 ) -> None:
     """The report of one or more clusters. names: of these by id. words: what is asked beside window and group.
 
-    Rows that cost nothing are counted, not printed; columns without a cost are named below the table.
+    Rows of 0.00 are counted, not printed; columns without a cost are named below the table.
     quiet: without the note on rounding.
     """
     out = console()
@@ -51,13 +51,12 @@ def print_grouped(
     _print_period(out, report)
     lines, rows = arrange_report(report, DEFAULT_ORDER, top)
     both = _labelled([*sorted(rows, key=lambda row: row.kind == REST), *lines], report.question.group, names)
-    free_rows = sum(not _is_printed(row) for row in both) if report.question.group else 0
     # A row of one component says which in its key.
     is_by_component = any(row.component for row in both)
     shown = [part for part in Component if not is_by_component and any(row.costs.of(part) for row in both)]
     zero = [part for part in Component if part not in shown and part not in report.not_measured] if shown else []
-    grid = None if report.status is Status.NO_DATA else _grid(report, both, shown)
-    left_out = _left_out(map(component_word, zero), free_rows)
+    grid, printed = (None, 0) if report.status is Status.NO_DATA else _grid(report, both, shown)
+    left_out = _left_out(map(component_word, zero), len(both) - printed if report.question.group else 0)
     _print_rest(out, grid, left_out, report.issues, names, quiet=quiet)
 
 
@@ -72,15 +71,14 @@ def print_comparison(
     _print_period(out, comparison.before, "before: ")
     lines, rows = arrange_comparison(comparison, LARGEST_CHANGE_FIRST, top)
     both = _labelled([*rows, *lines] if group else [], group, names)
-    printed = [row for row in both if any((row.before != 0, row.now != 0, *row.counted)) or row.kind == REST]
     total = comparison.total
     shown = [
         reason
         for at, reason in enumerate(Change._fields)
         if total.change is None or any(row.counted[at] for row in (*both, total))
     ]
-    grid = _comparison_grid(comparison, printed, shown)
-    left_out = _left_out([reason for reason in Change._fields if reason not in shown], len(both) - len(printed))
+    grid, printed = _comparison_grid(comparison, both, shown)
+    left_out = _left_out([reason for reason in Change._fields if reason not in shown], len(both) - printed)
     _print_rest(out, grid, left_out, comparison.issues, names, quiet=quiet)
 
 
@@ -122,19 +120,20 @@ def _print_rest(
 
 
 def _left_out(columns: Iterable[str], rows: int) -> Iterator[str]:
-    """The columns that are zero in all rows, and how many rows cost nothing."""
+    """The columns that are zero in all rows, and how many rows are."""
     if (words := zero_words(columns)) is not None:
         yield words
     if rows:
-        many = "1 row that costs" if rows == 1 else f"{rows:,} rows that cost"
-        yield f"left out: {many} nothing; --format json and csv have all rows"
+        many = "1 row" if rows == 1 else f"{rows:,} rows"
+        yield f"left out: {many} of 0.00; --format json and csv have all rows"
 
 
-def _comparison_grid(comparison: Comparison, both: Sequence[ComparedRow], shown: Sequence[str]) -> Grid:
+def _comparison_grid(comparison: Comparison, both: Sequence[ComparedRow], shown: Sequence[str]) -> tuple[Grid, int]:
     """Costs of both periods, the change, and why it changed; the reasons of a row add up as they are printed.
 
-    both: rows and lines. shown: the reasons.
+    both: rows and lines; how many of them are printed is returned too. shown: the reasons.
     """
+    printed = 0
     group = comparison.question.costs.group
     grid = Grid([dimension.asked for dimension in group] or [""], ["before", "now", "change", *shown])
     places = [Change._fields.index(reason) for reason in shown]
@@ -144,14 +143,18 @@ def _comparison_grid(comparison: Comparison, both: Sequence[ComparedRow], shown:
         return [*map(money, (row.before, row.now)), *(UNKNOWN if row.change is None else money(its) for its in why)]
 
     for row, reasons in zip(both, round_table([row.counted for row in both]), strict=True):
-        grid.add(_names(row, group), figures(row, reasons), style=_LINE if _is_line(row) else "")
+        amounts = figures(row, reasons)
+        if not _is_nothing(row, amounts):
+            printed += 1
+            grid.add(_names(row, group), amounts, style=_LINE if _is_line(row) else "")
     grid.rule()
     grid.add(["total"], figures(comparison.total, comparison.total.counted), style=_TOTAL)
-    return grid
+    return grid, printed
 
 
-def _grid(report: CostReport, both: Sequence[CostRow], shown: Sequence[Component]) -> Grid:
-    """The printed rows and lines, and the total of each step and of all. both: all rows and lines."""
+def _grid(report: CostReport, both: Sequence[CostRow], shown: Sequence[Component]) -> tuple[Grid, int]:
+    """The printed rows and lines, and the total of each step and of all; and how many rows are printed of `both`."""
+    printed = 0
     of_steps = defaultdict[datetime | None, list[CostRow]](list)
     for row in both:
         of_steps[row.start].append(row)
@@ -163,14 +166,14 @@ def _grid(report: CostReport, both: Sequence[CostRow], shown: Sequence[Component
         first = [] if step is None else [f"{step.window.start:%Y-%m-%d}"]
         rows = of_steps[start]
         if names:
-            _add_rows(grid, first, [*filter(_is_printed, rows)], report.question.group, shown)
+            printed += _add_rows(grid, first, rows, report.question.group, shown)
         if step is not None:
             sums = Sums(*add(rows), weights=add_weights(rows))
             whole = [*_amounts(sums.costs, shown), *([] if is_by_component else _ratios(sums))]
             grid.add([*first, *(["total"] if names else [])], [UNKNOWN] if step.total is None else whole, style=_TOTAL)
             grid.rule()
     grid.add(["total"], [*_amounts(report.bill, shown), *([] if is_by_component else _ratios(report))], style=_TOTAL)
-    return grid
+    return grid, printed
 
 
 def _steps(report: CostReport) -> Iterator[tuple[datetime | None, StepSum | None]]:
@@ -183,14 +186,19 @@ def _steps(report: CostReport) -> Iterator[tuple[datetime | None, StepSum | None
 
 def _add_rows(
     grid: Grid, first: Sequence[str], rows: Sequence[CostRow], group: Sequence[Dimension], shown: Sequence[Component]
-) -> None:
-    """Add the rows of a step, or of a window that is not divided. first: the step, in words."""
+) -> int:
+    """Add the rows of a step, or of a window that is not divided; returns how many. first: the step, in words."""
+    printed = 0
     table = round_table([[row.costs.of(part) for part in shown] for row in rows])
     for row, cells in zip(rows, table, strict=True):
-        amounts = map(money, [row.costs.total, *cells])
+        amounts = [*map(money, [row.costs.total, *cells])]
+        if _is_nothing(row, amounts):
+            continue
+        printed += 1
         ratios = [] if row.component else _ratios(row)
         grid.add([*first, *_names(row, group)], [*amounts, *ratios], style=_LINE if _is_line(row) else "")
     grid.rule()
+    return printed
 
 
 def _amounts(costs: Costs, shown: Sequence[Component]) -> list[str]:
@@ -198,8 +206,9 @@ def _amounts(costs: Costs, shown: Sequence[Component]) -> list[str]:
     return [*map(money, [costs.total, *map(costs.of, shown)])]
 
 
-def _is_printed(row: CostRow) -> bool:
-    return any(row.costs) or row.kind == REST
+def _is_nothing(row: CostRow | ComparedRow, figures: Iterable[str]) -> bool:
+    """Whether all figures of a row are 0 as printed, unless it is what is left of many."""
+    return row.kind != REST and {*figures} == {money(0)}
 
 
 def _is_line(row: CostRow | ComparedRow) -> bool:
