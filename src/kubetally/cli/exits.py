@@ -2,7 +2,16 @@
 
 import sys
 
-from kubetally.domain.errors import BalanceError, Gone, KubetallyError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.errors import (
+    BalanceError,
+    Forbidden,
+    Gone,
+    KubetallyError,
+    NotFound,
+    RequestError,
+    SourceError,
+    StoreError,
+)
 from kubetally.present.grid import escaped
 
 OK = 0
@@ -19,6 +28,7 @@ INTERRUPTED = 130
 EXITS: tuple[tuple[type[KubetallyError], int], ...] = (
     (RequestError, USAGE),
     (NotFound, USAGE),
+    (Forbidden, USAGE),
     (Gone, USAGE),
     (SourceError, NO_SOURCE),
     (StoreError, NO_SOURCE),

@@ -17,12 +17,22 @@ import kubetally
 from kubetally.cli import exits
 from kubetally.domain.component import ZERO, Costs
 from kubetally.domain.damage import FileDamage
-from kubetally.domain.errors import BalanceError, Gone, KubetallyError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.errors import (
+    BalanceError,
+    Forbidden,
+    Gone,
+    KubetallyError,
+    NotFound,
+    RequestError,
+    SourceError,
+    StoreError,
+)
 from kubetally.domain.window import Window, parse_instant
 
 FAMILIES = {
     RequestError: exits.USAGE,
     NotFound: exits.USAGE,
+    Forbidden: exits.USAGE,
     Gone: exits.USAGE,
     SourceError: exits.NO_SOURCE,
     StoreError: exits.NO_SOURCE,
