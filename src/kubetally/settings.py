@@ -180,7 +180,9 @@ class Settings:
         "`{namespace}`.",
     )
     source_namespace: str = _setting(
-        "kubecost", "Value of `{namespace}` in the template, and the namespace searched for Services when run in a pod."
+        "kubecost",
+        "Value of `{namespace}` in the template, and the namespace searched for Services when run in a pod, before "
+        "`opencost`.",
     )
     currency: str | None = field(
         default=None,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 from weakref import finalize
 
@@ -178,7 +178,9 @@ class SnapshotReader:
         for attempt in range(_ATTEMPTS):
             known = self._days.read_passing(question, frozenset(possible), now, adjust)
             staying = {id_: account for id_, account in possible.items() if id_ not in known.gone}
-            plan = partial(self._scans, known.stored, frozenset(staying))
+            plan = cache(
+                partial(self._scans, known.stored, frozenset(staying))
+            )  # once, also for copies of the snapshot
             currency = _one_of(known.currencies)
             snapshot = Snapshot(staying, known, plan, currency, copy=self._copies, listed=accounts)
             try:
