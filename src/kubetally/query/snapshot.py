@@ -178,9 +178,8 @@ class SnapshotReader:
         for attempt in range(_ATTEMPTS):
             known = self._days.read_passing(question, frozenset(possible), now, adjust)
             staying = {id_: account for id_, account in possible.items() if id_ not in known.gone}
-            plan = cache(
-                partial(self._scans, known.stored, frozenset(staying))
-            )  # once, also for copies of the snapshot
+            # Once, for copies of the snapshot too: later the same files may not be there any more.
+            plan = cache(partial(self._scans, known.stored, frozenset(staying)))
             currency = _one_of(known.currencies)
             snapshot = Snapshot(staying, known, plan, currency, copy=self._copies, listed=accounts)
             try:
