@@ -26,7 +26,7 @@ def audit(
     from kubetally.wiring.store import open_organizations
 
     with open_organizations(start_up()) as access:
-        chosen = None if organization is None else access.organizations.find(organization).id
+        chosen = access.organization_id(organization)
         entries = access.audit.newest(chosen, limit=limit)
     if output is ScreenOrJson.JSON:
         print(json.dumps([audit_body(entry) for entry in entries], indent=2))

@@ -67,7 +67,7 @@ def list_(organization: AnyOrganization = None, output: ScreenOrJsonFormat = Scr
     from kubetally.wiring.store import open_organizations
 
     with open_organizations(start_up()) as access:
-        chosen = None if organization is None else access.organizations.find(organization).id
+        chosen = access.organization_id(organization)
         found, names = access.tokens.all(chosen), {its.id: its.name for its in access.organizations.all()}
     if output is ScreenOrJson.JSON:
         print(json.dumps([token_body(token) for token in found], indent=2))

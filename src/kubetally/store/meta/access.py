@@ -18,6 +18,10 @@ class Access(NamedTuple):
     tokens: SqlTokens
     audit: SqlAudit
 
+    def organization_id(self, name_or_id: str | None) -> str | None:
+        """The id of the organization that somebody named; None for all. Raises NotFound, StoreError."""
+        return None if name_or_id is None else self.organizations.find(name_or_id).id
+
 
 @contextmanager
 def open_access(database_url: str, clock: Clock) -> Iterator[Access]:

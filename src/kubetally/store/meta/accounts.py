@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kubetally.domain.access import OPERATOR_NAME
@@ -42,6 +42,7 @@ from kubetally.store.meta.engine import WAIT_SECONDS, SqlStore, shown
 from kubetally.store.meta.faults import does_not_fit, refused, translated
 from kubetally.store.meta.instants import from_seconds, to_seconds
 from kubetally.store.meta.organizations import find_organization, lock_organization
+from kubetally.store.meta.removal import removal_second
 from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.sealed_credentials import open_credentials, seal_credentials
 from kubetally.store.meta.secrets import KeyRing, WrongKey
@@ -226,13 +227,8 @@ class SqlAccounts(SqlStore):
     def remove(self, name_or_id: str, *, by: str = OPERATOR_NAME) -> None:
         with self._writes() as connection:
             row = find_row(connection, name_or_id)
-            # Of two that had one name and were removed within a second, the later gets the next second.
-            last = connection.scalar(
-                select(func.max(ACCOUNTS.c.deleted_at)).where(
-                    ACCOUNTS.c.organization_id == row.organization_id, ACCOUNTS.c.name == row.name
-                )
-            )
-            deleted_at = max(to_seconds(self._clock.now()), (last or 0) + 1)
+            of_one_name = ACCOUNTS.c.organization_id == row.organization_id, ACCOUNTS.c.name == row.name
+            deleted_at = removal_second(connection, ACCOUNTS, self._clock.now(), *of_one_name)
             connection.execute(
                 update(ACCOUNTS)
                 .where(ACCOUNTS.c.id == row.id, ACCOUNTS.c.deleted_at == 0)

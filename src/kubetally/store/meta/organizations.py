@@ -20,6 +20,7 @@ from kubetally.ledger.ports.organizations import (
 from kubetally.store.meta.audit import Change, note
 from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.instants import from_seconds, to_seconds
+from kubetally.store.meta.removal import removal_second
 from kubetally.store.meta.tables import ACCOUNTS, ORGANIZATIONS
 
 
@@ -67,9 +68,8 @@ class SqlOrganizations(SqlStore):
             )
             if names := sorted(connection.execute(of_it).scalars()):
                 raise organization_not_empty(row.name, names)
-            # Of two that had one name and were removed within a second, the later gets the next second.
-            last = select(ORGANIZATIONS.c.deleted_at).where(ORGANIZATIONS.c.name == row.name)
-            deleted_at = max(to_seconds(self._clock.now()), max(connection.execute(last).scalars()) + 1)
+            has_name = ORGANIZATIONS.c.name == row.name
+            deleted_at = removal_second(connection, ORGANIZATIONS, self._clock.now(), has_name)
             connection.execute(
                 update(ORGANIZATIONS).where(ORGANIZATIONS.c.id == organization_id).values(deleted_at=deleted_at)
             )

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
-from kubetally.store.meta.table_options import TABLE_OPTIONS
+from kubetally.store.meta.table_options import TABLE_OPTIONS, make_index
 
 revision = "0002"
 down_revision = "0001"
@@ -39,8 +39,8 @@ def upgrade() -> None:
         if_not_exists=True,
         **TABLE_OPTIONS,
     )
-    _index("ix_collections_account_day", "collections", "account_id", "day")
-    _index("ix_collections_phase", "collections", "phase", "superseded_at")
+    make_index("ix_collections_account_day", "account_id", "day", table="collections")
+    make_index("ix_collections_phase", "phase", "superseded_at", table="collections")
     op.create_table(
         "coverage",
         sa.Column("account_id", sa.String(36), primary_key=True),
@@ -63,7 +63,7 @@ def upgrade() -> None:
         if_not_exists=True,
         **TABLE_OPTIONS,
     )
-    _index("ix_coverage_day", "coverage", "day")
+    make_index("ix_coverage_day", "day", table="coverage")
     op.create_table(
         "histories",
         sa.Column("account_id", sa.String(36), primary_key=True),
@@ -91,9 +91,3 @@ def downgrade() -> None:
     """Drop the four tables, with all that is in them. The rows in the lake stay, and nobody knows of them any more."""
     for table in ("leases", "histories", "coverage", "collections"):
         op.drop_table(table, if_exists=True)
-
-
-def _index(name: str, table: str, *columns: str) -> None:
-    # MySQL does not know CREATE INDEX IF NOT EXISTS.
-    if name not in {one["name"] for one in sa.inspect(op.get_bind()).get_indexes(table)}:
-        op.create_index(name, table, list(columns))

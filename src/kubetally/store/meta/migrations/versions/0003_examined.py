@@ -6,6 +6,8 @@ Every step can be taken again: MariaDB keeps what was done before a migration wa
 import sqlalchemy as sa
 from alembic import op
 
+from kubetally.store.meta.table_options import make_index
+
 revision = "0003"
 down_revision = "0002"
 
@@ -17,8 +19,7 @@ def upgrade() -> None:
     inspector = sa.inspect(op.get_bind())
     if _COLUMN not in {column["name"] for column in inspector.get_columns(_TABLE)}:
         op.add_column(_TABLE, sa.Column(_COLUMN, sa.Integer, nullable=False, server_default="0"))
-    if _INDEX not in {index["name"] for index in inspector.get_indexes(_TABLE)}:
-        op.create_index(_INDEX, _TABLE, ["phase", _COLUMN])
+    make_index(_INDEX, "phase", _COLUMN, table=_TABLE)
 
 
 def downgrade() -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
-from kubetally.store.meta.table_options import TABLE_OPTIONS
+from kubetally.store.meta.table_options import TABLE_OPTIONS, make_index
 
 revision = "0006"
 down_revision = "0005"
@@ -42,11 +42,11 @@ def upgrade() -> None:
         if_not_exists=True,
         **TABLE_OPTIONS,
     )
-    _index("ix_collection_facts_what", "collection_facts", "what", "account_id", "day", "hours")
+    make_index("ix_collection_facts_what", "what", "account_id", "day", "hours", table="collection_facts")
     _fill()
     if "lake_version" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("collections")}:
         op.add_column("collections", sa.Column("lake_version", sa.Integer, nullable=False, server_default="1"))
-    _index("ix_collections_lake_version", "collections", "phase", "lake_version", "account_id", "day")
+    make_index("ix_collections_lake_version", "phase", "lake_version", "account_id", "day", table="collections")
 
 
 def downgrade() -> None:
@@ -117,9 +117,3 @@ def _unreadable(collection_id: str) -> Mapping[str, object]:
         "facts": {"code": "collection_not_understood"},
     }
     return {"what": issue["kind"], "hours": None, "issue": msgspec.json.encode(issue).decode()}
-
-
-def _index(name: str, table: str, *columns: str) -> None:
-    # MySQL does not know CREATE INDEX IF NOT EXISTS.
-    if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
-        op.create_index(name, table, list(columns))

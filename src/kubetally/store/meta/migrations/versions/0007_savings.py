@@ -6,7 +6,7 @@ Every step can be taken again: MariaDB keeps what was done before a migration wa
 import sqlalchemy as sa
 from alembic import op
 
-from kubetally.store.meta.table_options import TABLE_OPTIONS
+from kubetally.store.meta.table_options import TABLE_OPTIONS, make_index
 
 revision = "0007"
 down_revision = "0006"
@@ -30,8 +30,7 @@ def upgrade() -> None:
         if_not_exists=True,
         **TABLE_OPTIONS,
     )
-    if "ix_savings_day" not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes("savings")}:
-        op.create_index("ix_savings_day", "savings", ["day"])
+    make_index("ix_savings_day", "day", table="savings")
 
 
 def downgrade() -> None:

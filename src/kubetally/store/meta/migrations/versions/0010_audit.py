@@ -6,11 +6,10 @@ Every step can be taken again: MariaDB keeps what was done before a migration wa
 import sqlalchemy as sa
 from alembic import op
 
-from kubetally.store.meta.table_options import TABLE_OPTIONS
+from kubetally.store.meta.table_options import TABLE_OPTIONS, make_index
 
 revision = "0010"
 down_revision = "0009"
-_INDEXES = {"ix_audit_organization": ["organization_id", "at"], "ix_audit_at": ["at"]}
 
 
 def upgrade() -> None:
@@ -29,10 +28,8 @@ def upgrade() -> None:
         if_not_exists=True,
         **TABLE_OPTIONS,
     )
-    present = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes("audit")}
-    for name, columns in _INDEXES.items():
-        if name not in present:
-            op.create_index(name, "audit", columns)
+    make_index("ix_audit_organization", "organization_id", "at", table="audit")
+    make_index("ix_audit_at", "at", table="audit")
 
 
 def downgrade() -> None:
